@@ -1,0 +1,1 @@
+"""One file per outside thing. Each implements a port of ``engine.ports``."""

@@ -1,0 +1,1 @@
+"""How to speak to targets: the machine itself, and SSH."""

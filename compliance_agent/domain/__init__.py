@@ -1,0 +1,1 @@
+"""Nouns and pure decisions. Nothing here touches a socket, file, process, clock or random source."""

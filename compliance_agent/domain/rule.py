@@ -1,0 +1,120 @@
+"""Rules: incident pattern -> action; and the rule set in its order of precedence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.pattern import Pattern
+
+PRIORITY_DEFAULT: Final = 100
+
+
+class RuleSource(StrEnum):
+    """Where a rule comes from. At equal priority the earlier source goes first."""
+
+    LOCAL = "local"
+    BUILTIN = "builtin"
+    SYNCED = "synced"
+    PROMOTED = "promoted"
+
+
+_SOURCE_RANK: Final = {source: rank for rank, source in enumerate(RuleSource)}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a rule asks for: ``prefix:argument``."""
+
+    prefix: str
+    argument: str
+
+    def __str__(self) -> str:
+        """Return ``prefix:argument``."""
+        return f"{self.prefix}:{self.argument}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        rule_id: Unique over all sources; a local rule replaces another of its id.
+        name: One line for people.
+        pattern: Compiled incident pattern.
+        action: What to do.
+        priority: Lower goes first.
+        source: Where it came from.
+        enabled: A disabled rule never matches.
+        cooldown_s: Seconds between two attempts of this rule on one target and check;
+            ``None`` takes the gate's default.
+        place: ``file:line`` for people.
+
+    """
+
+    rule_id: str
+    pattern: Pattern
+    action: Action
+    name: str = ""
+    priority: int = PRIORITY_DEFAULT
+    source: RuleSource = RuleSource.LOCAL
+    enabled: bool = True
+    cooldown_s: int | None = None
+    place: str = ""
+
+    @property
+    def precedence(self) -> tuple[int, int, str]:
+        """Return the sort key: priority (low first), then source, then rule id. Total, since ids are unique."""
+        return (self.priority, _SOURCE_RANK[self.source], self.rule_id)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRule:
+    """A rule that was read but must not be dispatched, and why."""
+
+    rule_id: str
+    source: RuleSource
+    reason: str
+    action: str = ""
+    place: str = ""
+
+
+class RuleSet:
+    """Rules in their order of precedence. Immutable; replace the whole set to change it."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Sort the enabled rules; ids must be unique (loading sees to that).
+
+        Raises:
+            ValueError: Two rules share an id.
+
+        """
+        self._rules = tuple(sorted(rules, key=lambda rule: rule.precedence))
+        seen: set[str] = set()
+        for rule in self._rules:
+            if rule.rule_id in seen:
+                message = f"rule id {rule.rule_id} stands twice in one rule set"
+                raise ValueError(message)
+            seen.add(rule.rule_id)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Return all rules, disabled ones included, in order of precedence."""
+        return self._rules
+
+    def __len__(self) -> int:
+        """Return how many rules there are, disabled ones included."""
+        return len(self._rules)
+
+    def matching(self, document: Mapping[str, JsonValue]) -> list[Rule]:
+        """Return every enabled rule whose pattern matches, in order of precedence."""
+        return [rule for rule in self._rules if rule.enabled and rule.pattern.matches(document)]
+
+    def first(self, document: Mapping[str, JsonValue]) -> Rule | None:
+        """Return the enabled rule that goes first, or ``None``."""
+        return next((rule for rule in self._rules if rule.enabled and rule.pattern.matches(document)), None)

@@ -1,0 +1,105 @@
+"""A target: one machine that is checked and, where allowed, healed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Mode(StrEnum):
+    """How far the agent may go. Where several modes apply, ``observe`` wins."""
+
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+def strictest(*modes: Mode) -> Mode:
+    """Return ``observe`` if any of the modes is ``observe``, else ``enforce``."""
+    return Mode.OBSERVE if Mode.OBSERVE in modes else Mode.ENFORCE
+
+
+class Platform(StrEnum):
+    """What kind of system a target runs; decides which runbooks and transports fit."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+
+
+class TransportKind(StrEnum):
+    """How a target is spoken to."""
+
+    LOCAL = "local"
+    SSH = "ssh"
+
+
+class Become(StrEnum):
+    """How a session gains root on a target."""
+
+    NONE = "none"
+    SUDO = "sudo"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSelection:
+    """Which checks a target gets.
+
+    Attributes:
+        include: Check ids or shell-style wildcards; ``None`` means all that fit the platform.
+        exclude: Check ids or shell-style wildcards taken away from those.
+
+    """
+
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One machine. Secrets are paths here, never values.
+
+    Attributes:
+        target_id: Stable identity within the site; never derived from an address.
+        site_id: The clinic that it belongs to.
+        platform: Decides runbooks and handlers.
+        transport: How to speak to it.
+        host: Name or address; empty for ``local``.
+        port: TCP port for ``ssh``.
+        user: Login name for ``ssh``.
+        identity_file: Path of a private key, or ``None``.
+        password_file: Path of a file that holds the login password, or ``None``.
+        become: How to gain root when the login is not root.
+        become_password_file: Path of a file that holds the sudo password, or ``None``.
+        mode: This target's own mode (the site's and the runbook's count too).
+        tags: Free labels.
+        checks: Which checks to run.
+        parameters: Runbook id to parameter values that differ from the defaults.
+
+    """
+
+    target_id: str
+    site_id: str
+    platform: Platform = Platform.LINUX
+    transport: TransportKind = TransportKind.LOCAL
+    host: str = ""
+    port: int = 22
+    user: str = ""
+    identity_file: str | None = None
+    password_file: str | None = None
+    become: Become = Become.NONE
+    become_password_file: str | None = None
+    mode: Mode = Mode.ENFORCE
+    tags: tuple[str, ...] = ()
+    checks: CheckSelection = field(default_factory=CheckSelection)
+    parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Return ``host:port`` for people, or ``this machine``."""
+        if self.transport is TransportKind.LOCAL:
+            return "this machine"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"

@@ -1,0 +1,174 @@
+"""The ports: what the engine needs of the outside world. ``adapters`` has the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome
+    from compliance_agent.domain.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How one script run ended.
+
+    Attributes:
+        exit_code: Of the remote shell; ``None`` when it never ended or was killed by a signal.
+        stdout: Standard output, cut at the limit.
+        stderr: Standard error, cut at the limit.
+        truncated: Whether either stream was cut.
+        timed_out: Whether the deadline ended it; what had arrived by then is in the streams.
+        duration_s: Wall time, by a monotonic clock.
+
+    """
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+    timed_out: bool
+    duration_s: float
+
+
+class Session(Protocol):
+    """One conversation with one target, root or not as the target's ``become`` says."""
+
+    def run(self, script: str, *, timeout_s: float, output_max_bytes: int) -> RunResult:
+        """Run a POSIX script by ``/bin/sh -s`` with the script on standard input, in a new process.
+
+        Both streams are drained together; each is capped at ``output_max_bytes``.
+
+        Raises:
+            TransportError: The conversation broke (a deadline is no error, see ``timed_out``).
+
+        """
+        ...
+
+    def close(self) -> None:
+        """End the conversation; leaves no descriptor, thread or remote session. May be called twice."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the session."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        ...
+
+
+class Transport(Protocol):
+    """Opens sessions to targets of one transport kind. Thread-safe."""
+
+    def open(self, target: Target) -> Session:
+        """Connect, trust, log in.
+
+        Raises:
+            TransportError: With the fault that tells why; never falls back to another machine.
+            CredentialError: A secret that the target names by path cannot be read.
+
+        """
+        ...
+
+
+class Clock(Protocol):
+    """The only reader of wall time. A turn reads it once."""
+
+    def now(self) -> datetime:
+        """Return the time, UTC, with time zone."""
+        ...
+
+
+class IdSource(Protocol):
+    """The only source of chance for ids and nonces."""
+
+    def new_id(self) -> str:
+        """Return a UUIDv7, text."""
+        ...
+
+    def nonce(self) -> str:
+        """Return 32 random lower-case hex digits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """The last that is known of one target.
+
+    Attributes:
+        target_id: Which.
+        scanned_at: Last scan that reached it; ``None`` if none ever did.
+        attempted_at: Last scan that was tried.
+        fault: Why the last try did not reach it; empty when it did.
+        message: The same for people.
+
+    """
+
+    target_id: str
+    scanned_at: datetime | None
+    attempted_at: datetime
+    fault: str = ""
+    message: str = ""
+
+
+class Store(Protocol):
+    """The durable state: incidents, attempts, observations, outcomes, alerts. Thread-safe.
+
+    Methods that write are durable when they return, each one transaction.
+    """
+
+    def opened_at(self, fingerprint: str) -> datetime | None:
+        """Return when the open incident of this fingerprint opened, or ``None`` if none is open."""
+        ...
+
+    def history(self, fingerprint: str, *, since: datetime) -> Sequence[FinishedAttempt]:
+        """Return the attempts for this fingerprint that finished at or after ``since``, oldest first."""
+        ...
+
+    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+        """Keep the latest observation of each check; the target was reached.
+
+        ``fail`` opens an incident that is not open yet; ``pass`` and ``not_applicable`` close it;
+        ``error`` and ``not_assessed`` leave it as it is.
+        """
+        ...
+
+    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+        """Keep that the target could not be reached; its observations and incidents stay as they were."""
+        ...
+
+    def begin(self, attempt: Attempt) -> None:
+        """Write the intent, before the deed.
+
+        Raises:
+            StoreError: An unfinished attempt for the same fingerprint exists, or the write failed.
+
+        """
+        ...
+
+    def finish(
+        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
+    ) -> None:
+        """Write all that a turn's end brings, in one transaction.
+
+        That is the outcome, the attempt's end (where ``outcome.attempt_id`` is set), what a fresh
+        detect observed, and the alerts.
+
+        An outcome without an attempt that repeats the last one of its fingerprint (same kind, rule
+        and reason) only moves that one's last-seen time, so that a held incident does not grow the
+        store at every scan. An alert whose ``dedupe_key`` is open is not queued again.
+        """
+        ...
+
+    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
+        """End every unfinished attempt as ``interrupted`` and return them. Called once, at start."""
+        ...

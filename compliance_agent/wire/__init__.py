@@ -1,0 +1,1 @@
+"""Bytes <-> domain: reading and writing documents. Pure; files are opened by adapters."""
