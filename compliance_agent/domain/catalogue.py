@@ -11,12 +11,13 @@ from compliance_agent.domain.bundle import BundleStep, StepResult
 from compliance_agent.domain.facts import FactError, parse_facts
 from compliance_agent.domain.observation import HostFacts, Verdict
 from compliance_agent.domain.parameters import environment, resolve, substitute
-from compliance_agent.domain.pattern import Pattern, compile_pattern
+from compliance_agent.domain.pattern import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.pattern import Pattern
     from compliance_agent.domain.runbook import FactSchema, Phase, Resource, Runbook, Step
 
 HOST_STEP: Final = "@host"

@@ -7,15 +7,17 @@ value with a reason; the first hold wins.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from compliance_agent.domain.outcome import FinishedAttempt, OutcomeKind
+from compliance_agent.domain.outcome import OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
+    from compliance_agent.domain.outcome import FinishedAttempt
     from compliance_agent.domain.rule import Rule
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-JsonScalar: TypeAlias = None | bool | int | Decimal | str
+JsonScalar: TypeAlias = bool | int | Decimal | str | None
 JsonValue: TypeAlias = JsonScalar | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 

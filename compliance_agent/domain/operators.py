@@ -8,14 +8,17 @@ a missing field satisfies no operator; a value of the wrong kind satisfies none 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import re2
 
 from compliance_agent.domain.json_value import JsonValue, Kind, equal, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REGEX_LENGTH_MAX: Final = 1_000
 """Longest regular expression, in characters."""

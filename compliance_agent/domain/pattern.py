@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from compliance_agent.domain.json_value import JsonValue, Kind, equal, kind_of
-from compliance_agent.domain.operators import OPERATORS, Missing, OperatorRefusedError, Test
+from compliance_agent.domain.json_value import Kind, equal, kind_of
+from compliance_agent.domain.operators import OPERATORS, Missing, OperatorRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.operators import Test
 
 MISSING: Final = Missing.MISSING
 """Stands for a field that is not there; it is not ``null``."""
