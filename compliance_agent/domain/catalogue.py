@@ -190,8 +190,23 @@ class CompiledRunbook:
 class Catalogue:
     """All runbooks that this appliance has. The server can name one; it can never send one."""
 
-    def __init__(self, runbooks: Iterable[CompiledRunbook], host: Resource, library: Library) -> None:
-        """Index the runbooks by id (unique; loading sees to that)."""
+    def __init__(
+        self,
+        runbooks: Iterable[CompiledRunbook],
+        host: Resource,
+        library: Library,
+        resources: Mapping[str, Resource] | None = None,
+    ) -> None:
+        """Index the runbooks by id (unique; loading sees to that).
+
+        Args:
+            runbooks: In any order.
+            host: The resource that asks a machine what it is.
+            library: Shell helpers.
+            resources: All resources by id, those that no runbook uses included.
+
+        """
+        self._resources = dict(resources or {})
         self._runbooks = {compiled.id: compiled for compiled in sorted(runbooks, key=lambda one: one.id)}
         self._host = host
         self.library = library
@@ -207,6 +222,10 @@ class Catalogue:
     def get(self, runbook_id: str) -> CompiledRunbook | None:
         """Return the runbook of that id, or ``None``."""
         return self._runbooks.get(runbook_id)
+
+    def resource(self, resource_id: str) -> Resource | None:
+        """Return the resource of that id, or ``None``."""
+        return self._resources.get(resource_id)
 
     def host_step(self) -> BundleStep:
         """Return the step that asks a machine what it is."""

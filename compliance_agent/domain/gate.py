@@ -1,6 +1,6 @@
 """The gate: may this remediation run now? Pure decisions over durable history.
 
-First version: cooldown, attempts, and a simple count of fixes that came back. Each decision is a
+First version: a fix that a person undid, a simple count of fixes that came back, attempts, cooldown. Each decision is a
 value with a reason; the first hold wins.
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class HoldKind(StrEnum):
     """Which gate holds."""
 
+    UNDONE = "undone"
     FLAP = "flap"
     ATTEMPTS = "attempts"
     COOLDOWN = "cooldown"
@@ -32,6 +33,7 @@ class HoldKind(StrEnum):
     def outcome(self) -> OutcomeKind:
         """Return the outcome that a hold of this kind leads to."""
         return {
+            HoldKind.UNDONE: OutcomeKind.DEFERRED,
             HoldKind.FLAP: OutcomeKind.SUPPRESSED,
             HoldKind.ATTEMPTS: OutcomeKind.ESCALATED,
             HoldKind.COOLDOWN: OutcomeKind.DEFERRED,
@@ -105,10 +107,7 @@ def all_decisions(
     policy: GatePolicy, rule: Rule, history: Sequence[FinishedAttempt], *, now: datetime
 ) -> list[tuple[HoldKind, Decision]]:
     """Return every gate's answer, in the gate's order, for ``explain``."""
-    return [
-        (kind, judge(policy, rule, history, now))
-        for kind, judge in zip((HoldKind.FLAP, HoldKind.ATTEMPTS, HoldKind.COOLDOWN), _JUDGES, strict=True)
-    ]
+    return [(kind, judge(policy, rule, history, now)) for kind, judge in zip(HoldKind, _JUDGES, strict=True)]
 
 
 def _recent(
@@ -119,12 +118,23 @@ def _recent(
     An attempt that seems to end in the future (the clock was set back) still counts.
     """
     start = now - timedelta(seconds=policy.window_s)
-    kept = [past for past in history if past.outcome in kinds and past.finished_at > start]
+    kept = [past for past in history if past.outcome in kinds and past.undone_at is None and past.finished_at > start]
     return sorted(kept, key=lambda past: past.finished_at)
 
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _undone(policy: GatePolicy, _rule: Rule, history: Sequence[FinishedAttempt], now: datetime) -> Decision:
+    """Hold after a person undid a fix: the agent does not argue."""
+    undone = [past.undone_at for past in history if past.undone_at is not None]
+    if not undone:
+        return Allow()
+    until = max(undone) + timedelta(seconds=policy.window_s)
+    if now >= until:
+        return Allow()
+    return Hold(HoldKind.UNDONE, f"a person undid this fix; it is left alone for {_span(policy.window_s)}", until)
 
 
 def _flap(policy: GatePolicy, _rule: Rule, history: Sequence[FinishedAttempt], now: datetime) -> Decision:
@@ -182,4 +192,4 @@ def _span(seconds: int) -> str:
 
 
 _Judge: TypeAlias = "Callable[[GatePolicy, Rule, Sequence[FinishedAttempt], datetime], Decision]"
-_JUDGES: Final[tuple[_Judge, ...]] = (_flap, _attempts, _cooldown)
+_JUDGES: Final[tuple[_Judge, ...]] = (_undone, _flap, _attempts, _cooldown)

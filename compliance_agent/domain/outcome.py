@@ -90,6 +90,7 @@ class FinishedAttempt:
         outcome: How it ended.
         reason: One sentence.
         finished_at: When, UTC.
+        undone_at: When a person undid it, UTC; ``None`` if nobody did. An undone fix is no relapse.
 
     """
 
@@ -97,6 +98,7 @@ class FinishedAttempt:
     outcome: OutcomeKind
     reason: str
     finished_at: datetime
+    undone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

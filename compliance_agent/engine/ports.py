@@ -100,6 +100,14 @@ class IdSource(Protocol):
         ...
 
 
+class Events(Protocol):
+    """Where the engine says what it is doing, as events with keys; the log and the progress line listen."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Tell one event, e.g. ``emit("scan.started", target="front-desk", checks=12)``. Never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
     """The last that is known of one target.

@@ -1,0 +1,100 @@
+"""One turn for one target, top to bottom as the picture in docs/ARCHITECTURE.md.
+
+    scan -> observations -> incidents -> rules -> gate -> plan -- a dry run ends here --
+         -> dispatch by handler prefix -> fresh detect -> outcome, stored in one transaction
+
+The clock is read once, by the caller: everything below gets ``now``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from compliance_agent.domain.outcome import OutcomeKind
+from compliance_agent.engine.heal import foretell, settle
+from compliance_agent.engine.plan import make_plan
+from compliance_agent.engine.scan import scan_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from compliance_agent.domain.outcome import Outcome
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.plan import PlanItem
+    from compliance_agent.engine.scan import TargetScan
+
+
+_LOST: Final = frozenset({OutcomeKind.UNREACHABLE, OutcomeKind.INTERRUPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn found, planned and did.
+
+    Attributes:
+        scan: Observations, or why the target was not reached.
+        items: One plan item for each drift.
+        outcomes: How each item ended, in the order of ``items``; foretold ones in a dry run.
+        dry_run: Whether the turn ended at the plan.
+        at: Time of the turn, UTC.
+
+    """
+
+    scan: TargetScan
+    items: tuple[PlanItem, ...]
+    outcomes: tuple[Outcome, ...]
+    dry_run: bool
+    at: datetime
+
+
+def plan_turn(engine: Engine, target: Target, *, now: datetime) -> Turn:
+    """Scan and plan. Writes nothing: not on the target, not to the store."""
+    scan = scan_target(engine, target, engine.checks_for(target), now=now)
+    items = make_plan(engine, scan, now=now)
+    outcomes = tuple(foretell(item, now=now) for item in items)
+    return Turn(scan, items, outcomes, dry_run=True, at=now)
+
+
+def apply_turn(engine: Engine, turn: Turn, *, now: datetime, keep_going: Callable[[], bool] = lambda: True) -> Turn:
+    """Carry out what ``plan_turn`` planned: the rest of the live path.
+
+    Args:
+        engine: The engine that made the plan.
+        turn: Its plan.
+        now: Time of the turn, UTC.
+        keep_going: Asked before each item; ``False`` (a stop was requested) leaves the rest for
+            the next turn. What has begun is always finished.
+
+    """
+    target = turn.scan.target
+    if turn.scan.unreached is not None:
+        unreached = turn.scan.unreached
+        engine.store.record_unreachable(
+            target.target_id, fault=unreached.fault.value, message=unreached.message, now=now
+        )
+        return Turn(turn.scan, (), (), dry_run=False, at=now)
+    engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=now)
+    outcomes: list[Outcome] = []
+    for item in turn.items:
+        if not keep_going():
+            break
+        outcomes.append(settle(engine, target, item, now=now))
+        if outcomes[-1].kind in _LOST:  # the rest waits for the next turn, which asks the machine afresh
+            break
+    return Turn(turn.scan, turn.items[: len(outcomes)], tuple(outcomes), dry_run=False, at=now)
+
+
+def run_turn(
+    engine: Engine,
+    target: Target,
+    *,
+    now: datetime,
+    dry_run: bool,
+    keep_going: Callable[[], bool] = lambda: True,
+) -> Turn:
+    """Run one whole turn; a dry run is the live path cut short at the plan."""
+    turn = plan_turn(engine, target, now=now)
+    return turn if dry_run else apply_turn(engine, turn, now=now, keep_going=keep_going)

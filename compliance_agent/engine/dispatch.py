@@ -1,0 +1,285 @@
+"""Dispatch: one visible table from handler prefix to handler, and the doing of what was planned.
+
+``HANDLERS`` is all that an action can name. A rule whose action no handler accepts is quarantined
+at load (``engine.admission``), so nothing unknown ever gets here. The target of an action is the
+incident's target: there is no parameter by which it could be another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from compliance_agent.domain.bundle import BundleStep
+from compliance_agent.domain.outcome import OutcomeKind, StepRecord
+from compliance_agent.domain.parameters import ParameterError, environment, resolve
+from compliance_agent.engine.scan import run_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.observation import HostFacts, Observation
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.ports import Session
+
+PLACEHOLDER: Final = "AUTO-"
+"""A runbook id that begins so was never a runbook: eleven such rules failed 100 % of the time once."""
+
+_SERVICE: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$")
+_WORDS: Final = re.compile(r"^\S(.{0,198}\S)?$")
+_RECORD_CHARACTERS_MAX: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a handler may know of what it is asked to do."""
+
+    engine: Engine
+    target: Target
+    observation: Observation
+    host: HostFacts
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """Something to change on the target.
+
+    Attributes:
+        summary: What would be done, for people.
+        runbook: The runbook; ``None`` for ``restart_service``.
+        parameters: Its values.
+        plain_steps: The steps where there is no runbook.
+
+    """
+
+    summary: str
+    runbook: CompiledRunbook | None
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    plain_steps: tuple[BundleStep, ...] = ()
+
+    @property
+    def runbook_id(self) -> str:
+        """Return the runbook's id, or an empty string."""
+        return self.runbook.id if self.runbook else ""
+
+    @property
+    def digest(self) -> str:
+        """Return the runbook's digest, or an empty string."""
+        return self.runbook.digest if self.runbook else ""
+
+    def steps(self, attempt_id: str) -> list[BundleStep]:
+        """Return what runs on the target for this attempt."""
+        if self.runbook is None:
+            return list(self.plain_steps)
+        steps = self.runbook.remediate_steps(self.parameters, attempt_id=attempt_id)
+        settle_s = self.runbook.runbook.verify.settle_s
+        if settle_s > 0:  # waiting happens on the target, in the same session: no clock is needed here
+            steps.append(BundleStep("settle", f"sleep {settle_s:g}", timeout_s=int(settle_s) + 5))
+        return steps
+
+    def rollback_steps(self, attempt_id: str) -> list[BundleStep]:
+        """Return what undoes it; empty when nothing does."""
+        return self.runbook.rollback_steps(self.parameters, attempt_id=attempt_id) if self.runbook else []
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Somebody to tell. ``kind`` is ``alerted`` or ``escalated``."""
+
+    summary: str
+    kind: OutcomeKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """Nothing may be done here, and why."""
+
+    reason: str
+
+
+Work: TypeAlias = Remediation | Notification | NotApplicable
+
+
+class Handler(Protocol):
+    """What a prefix stands for."""
+
+    @property
+    def summary(self) -> str:
+        """Return one line for people: what the prefix does."""
+        ...
+
+    def refusal(self, argument: str, catalogue: Catalogue) -> str:
+        """Return why a rule with this argument must not be loaded, or an empty string."""
+        ...
+
+    def prepare(self, request: Request) -> Work:
+        """Return what to do for one incident. Only called with arguments that were not refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookHandler:
+    """Runs a runbook of this appliance. ``platform`` ``None`` takes the platform from the runbook."""
+
+    summary: str
+    platform: str | None
+
+    def refusal(self, argument: str, catalogue: Catalogue) -> str:
+        """Refuse placeholders, unknown runbooks, runbooks of another platform or without remedy."""
+        if argument.startswith(PLACEHOLDER):
+            return f"{argument} is a placeholder, not a runbook"
+        compiled = catalogue.get(argument)
+        if compiled is None:
+            return f"there is no runbook {argument} on this appliance"
+        if self.platform is not None and self.platform not in compiled.runbook.platforms:
+            return f"runbook {argument} is for {', '.join(compiled.runbook.platforms)}, not {self.platform}"
+        if compiled.runbook.remediate is None:
+            return f"runbook {argument} only detects: {compiled.runbook.no_remedy_reason}"
+        return ""
+
+    def prepare(self, request: Request) -> Work:
+        """Return the remediation, unless a guard of the runbook says no."""
+        engine = request.engine
+        compiled = engine.catalogue.get(request.argument)
+        if compiled is None or compiled.runbook.remediate is None:
+            return NotApplicable(f"there is no remedy {request.argument} on this appliance")
+        if request.target.platform.value not in compiled.runbook.platforms:
+            return NotApplicable(f"runbook {compiled.id} is not for {request.target.platform.value}")
+        parameters = engine.parameters_for(request.target, compiled)
+        facts = request.observation.facts if compiled.id == request.observation.check_id else {}
+        reason = compiled.guard_reason(facts, parameters, request.host)
+        if reason:
+            return NotApplicable(reason)
+        if compiled.runbook.remediate.privilege == "root" and not request.host.is_root:
+            return NotApplicable("needs root on the target: log in as root or set become: sudo")
+        return Remediation(f"run {compiled.id}: {compiled.runbook.title}", compiled, parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsRunbookHandler:
+    """Runs a Windows runbook; there is no way to speak to Windows yet."""
+
+    summary: str
+
+    def refusal(self, argument: str, catalogue: Catalogue) -> str:
+        """Refuse every argument."""
+        del argument, catalogue
+        return "no Windows transport yet"
+
+    def prepare(self, request: Request) -> Work:
+        """Return that nothing can be done."""
+        del request
+        return NotApplicable("no Windows transport yet")
+
+
+@dataclass(frozen=True, slots=True)
+class RestartServiceHandler:
+    """Restarts one service through the ``service`` resource."""
+
+    summary: str
+
+    def refusal(self, argument: str, catalogue: Catalogue) -> str:
+        """Refuse what is no service name."""
+        if not _SERVICE.match(argument):
+            return f"{argument!r} is no service name"
+        resource = catalogue.resource("service")
+        if resource is None or resource.set is None:
+            return "this appliance has no resource 'service' that could restart one"
+        return ""
+
+    def prepare(self, request: Request) -> Work:
+        """Return one step that restarts the service."""
+        catalogue = request.engine.catalogue
+        resource = catalogue.resource("service")
+        if resource is None or resource.set is None:
+            return NotApplicable("this appliance has no resource 'service' that could restart one")
+        try:
+            values = resolve(resource.parameters, {"name": request.argument, "state": "restarted"})
+        except ParameterError as error:
+            return NotApplicable(str(error))
+        if not request.host.is_root:
+            return NotApplicable("needs root on the target: log in as root or set become: sudo")
+        step = BundleStep(
+            step_id="restart_service/0",
+            script=f"{catalogue.library.detect}{catalogue.library.change}\n{resource.set.script}",
+            environment=environment(values),
+            timeout_s=60,
+            needs_root=True,
+        )
+        return Remediation(f"restart service {request.argument}", None, values, (step,))
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyHandler:
+    """Tells a person, through the durable alert queue."""
+
+    summary: str
+    kind: OutcomeKind
+
+    def refusal(self, argument: str, catalogue: Catalogue) -> str:
+        """Refuse empty or overlong text."""
+        del catalogue
+        return "" if _WORDS.match(argument) else "needs a name or reason of 1 to 200 characters"
+
+    def prepare(self, request: Request) -> Work:
+        """Return the notification."""
+        verb = "alert" if self.kind is OutcomeKind.ALERTED else "escalate"
+        return Notification(f"{verb}: {request.argument}", self.kind, request.argument)
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "run_linux_runbook": RunbookHandler("runs a Linux runbook over SSH or on this machine", "linux"),
+    "run_windows_runbook": WindowsRunbookHandler("runs a Windows runbook over WinRM (no transport yet)"),
+    "run_runbook": RunbookHandler("runs a runbook; the platform follows from the runbook", None),
+    "restart_service": RestartServiceHandler("restarts one service on the target"),
+    "alert": NotifyHandler("tells a person, by webhook, mail or syslog", OutcomeKind.ALERTED),
+    "escalate": NotifyHandler("hands the incident to a person, by webhook, mail or syslog", OutcomeKind.ESCALATED),
+}
+"""Every prefix that an action can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a bundle of changes went.
+
+    Attributes:
+        records: What each step did, in order, as far as it got.
+        trouble: Why it did not get through, one sentence; empty when every step succeeded.
+        duration_s: Wall time.
+
+    """
+
+    records: tuple[StepRecord, ...]
+    trouble: str
+    duration_s: float
+
+
+def execute(engine: Engine, session: Session, steps: list[BundleStep]) -> Execution:
+    """Run changes in order and stop at the first that fails.
+
+    Raises:
+        TransportError: The conversation broke; what had run by then is unknown.
+
+    """
+    results, run = run_bundle(engine, session, steps, timeout_s=engine.limits.change_timeout_s, stop_on_failure=True)
+    records: list[StepRecord] = []
+    for step in steps:
+        result = results[step.step_id]
+        records.append(
+            StepRecord(
+                step.step_id,
+                result.exit_code,
+                result.stdout[-_RECORD_CHARACTERS_MAX:],
+                result.stderr[-_RECORD_CHARACTERS_MAX:],
+            )
+        )
+        if not result.succeeded:
+            trouble = "the session ran out of its time" if run.timed_out else f"step {step.step_id} {result.trouble()}"
+            return Execution(tuple(records), trouble, run.duration_s)
+    return Execution(tuple(records), "", run.duration_s)

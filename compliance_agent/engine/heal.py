@@ -1,0 +1,233 @@
+"""Heal: intent, deed, fresh detect, outcome. One incident at a time, one writer per target."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from compliance_agent.domain.gate import HoldKind
+from compliance_agent.domain.outcome import Alert, Attempt, Outcome, OutcomeKind
+from compliance_agent.engine.dispatch import Execution, Notification, execute
+from compliance_agent.engine.plan import Settled
+from compliance_agent.engine.verify import verify
+from compliance_agent.errors import CredentialError, TransportError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.outcome import StepRecord
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.dispatch import Remediation
+    from compliance_agent.engine.plan import PlanItem
+    from compliance_agent.engine.ports import Session
+    from compliance_agent.engine.verify import Verification
+
+_TELL_OF_HOLDS = frozenset({HoldKind.FLAP, HoldKind.ATTEMPTS})
+"""Holds that a person is told of: nothing is suppressed silently."""
+
+
+def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime) -> Outcome:
+    """Carry one plan item to its outcome and store it; returns the outcome."""
+    if isinstance(item.disposition, Settled):
+        outcome = _settled(item, item.disposition, now)
+        engine.store.finish(outcome, alerts=_alerts_for_hold(engine, item, item.disposition, now))
+    elif isinstance(item.disposition.work, Notification):
+        outcome = _outcome(item, item.disposition.work.kind, item.disposition.work.summary, now)
+        engine.store.finish(outcome, alerts=[_alert(engine, item, item.disposition.work, now)])
+    elif item.disposition.observe:
+        outcome = _outcome(item, OutcomeKind.WOULD_CHANGE, item.reason, now)
+        engine.store.finish(outcome)
+    else:
+        outcome = _remediate(engine, target, item, item.disposition.work, now=now)
+    engine.events.emit(
+        "incident.settled",
+        target=target.target_id,
+        check=item.incident.check_id,
+        outcome=outcome.kind.value,
+        reason=outcome.reason,
+        rule=outcome.rule_id,
+    )
+    return outcome
+
+
+def foretell(item: PlanItem, *, now: datetime) -> Outcome:
+    """Return the outcome that a dry run reports. Nothing is stored."""
+    until = item.disposition.until if isinstance(item.disposition, Settled) else None
+    return _outcome(item, item.foretold, item.reason, now, until=until)
+
+
+def _remediate(engine: Engine, target: Target, item: PlanItem, work: Remediation, *, now: datetime) -> Outcome:
+    attempt = _attempt(engine, target, item, work, now)
+    engine.store.begin(attempt)  # the intent is durable before the first byte goes to the target
+    engine.events.emit(
+        "attempt.begun", target=target.target_id, check=item.incident.check_id, attempt=attempt.attempt_id
+    )
+    try:
+        with engine.open(target) as session:
+            done = _execute_or_lose(engine, session, work, attempt)
+    except (TransportError, CredentialError) as error:  # nothing was sent: the target never answered
+        outcome = _outcome(item, OutcomeKind.UNREACHABLE, error.message, now, attempt_id=attempt.attempt_id)
+        engine.store.finish(outcome)
+        return outcome
+    outcome, observations = _conclude(engine, target, item, work, attempt, done, now=now)
+    engine.store.finish(outcome, observations=observations)
+    return outcome
+
+
+def _execute_or_lose(engine: Engine, session: Session, work: Remediation, attempt: Attempt) -> Execution | str:
+    """Run the remediation; a conversation that breaks midway gives its message instead."""
+    try:
+        return execute(engine, session, work.steps(attempt.attempt_id))
+    except TransportError as error:
+        return error.message
+
+
+def _conclude(
+    engine: Engine,
+    target: Target,
+    item: PlanItem,
+    work: Remediation,
+    attempt: Attempt,
+    done: Execution | str,
+    *,
+    now: datetime,
+) -> tuple[Outcome, tuple[Observation, ...]]:
+    """Decide how the attempt ended: only a fresh, passing detect makes it ``remediated``."""
+    check = engine.catalogue.get(item.incident.check_id)
+    assert check is not None  # noqa: S101 - the incident was raised from this catalogue
+    records = done.records if isinstance(done, Execution) else ()
+    spent_s = done.duration_s if isinstance(done, Execution) else 0.0
+    trouble = done.trouble if isinstance(done, Execution) else f"the connection broke midway: {done}"
+    check_result: Verification | None = None
+    if isinstance(done, str) or not trouble:
+        check_result = verify(engine, target, check, work.runbook, now=now)
+        spent_s += check_result.duration_s
+        if check_result.passed:
+            return _finished(item, OutcomeKind.REMEDIATED, work.summary, attempt, records, now, spent_s), (
+                check_result.observations
+            )
+    if check_result is not None and check_result.unreached is not None:
+        reason = f"{trouble or 'done'}; {check_result.trouble}"
+        return _finished(item, OutcomeKind.INTERRUPTED, reason, attempt, records, now, spent_s), ()
+    kind = OutcomeKind.FAILED if trouble else OutcomeKind.VERIFY_FAILED
+    reason = trouble or (check_result.trouble if check_result else "")
+    undone, more = _roll_back(engine, target, work, attempt)
+    observations = check_result.observations if check_result else ()
+    return _finished(item, kind, f"{reason}{undone}", attempt, (*records, *more), now, spent_s), observations
+
+
+def _roll_back(
+    engine: Engine, target: Target, work: Remediation, attempt: Attempt
+) -> tuple[str, tuple[StepRecord, ...]]:
+    """Take back a change that failed or cannot be proved; return what to say of it, and the records."""
+    steps = work.rollback_steps(attempt.attempt_id)
+    if not steps:
+        return "", ()
+    try:
+        with engine.open(target) as session:
+            undone = execute(engine, session, steps)
+    except (TransportError, CredentialError) as error:
+        return f"; rolling back failed: {error.message}", ()
+    return ("; rolled back" if not undone.trouble else f"; rolling back failed: {undone.trouble}"), undone.records
+
+
+def _attempt(engine: Engine, target: Target, item: PlanItem, work: Remediation, now: datetime) -> Attempt:
+    assert item.rule is not None  # noqa: S101 - only a rule makes work
+    return Attempt(
+        attempt_id=engine.ids.new_id(),
+        fingerprint=item.incident.fingerprint,
+        incident_id=item.incident.incident_id,
+        site_id=target.site_id,
+        target_id=target.target_id,
+        check_id=item.incident.check_id,
+        rule_id=item.rule.rule_id,
+        action=item.action,
+        runbook_id=work.runbook_id,
+        runbook_digest=work.digest,
+        begun_at=now,
+        parameters=work.parameters,
+    )
+
+
+def _finished(
+    item: PlanItem,
+    kind: OutcomeKind,
+    reason: str,
+    attempt: Attempt,
+    records: tuple[StepRecord, ...],
+    now: datetime,
+    spent_s: float,
+) -> Outcome:
+    at = now + timedelta(seconds=spent_s)
+    return _outcome(item, kind, reason, at, attempt_id=attempt.attempt_id, steps=records)
+
+
+def _outcome(
+    item: PlanItem,
+    kind: OutcomeKind,
+    reason: str,
+    at: datetime,
+    *,
+    attempt_id: str | None = None,
+    until: datetime | None = None,
+    steps: tuple[StepRecord, ...] = (),
+) -> Outcome:
+    return Outcome(
+        kind=kind,
+        reason=reason,
+        incident_id=item.incident.incident_id,
+        fingerprint=item.incident.fingerprint,
+        target_id=item.incident.target_id,
+        check_id=item.incident.check_id,
+        at=at,
+        rule_id=item.rule.rule_id if item.rule else "",
+        action=item.action,
+        attempt_id=attempt_id,
+        until=until,
+        steps=steps,
+    )
+
+
+def _settled(item: PlanItem, disposition: Settled, now: datetime) -> Outcome:
+    return _outcome(item, disposition.kind, disposition.reason, now, until=disposition.until)
+
+
+def _alerts_for_hold(engine: Engine, item: PlanItem, disposition: Settled, now: datetime) -> list[Alert]:
+    if disposition.hold not in _TELL_OF_HOLDS:
+        return []
+    name = f"{disposition.hold.value} hold" if disposition.hold else "hold"
+    summary = f"healing is paused: {disposition.reason}"
+    return [_alert(engine, item, Notification(summary, disposition.kind, name), now)]
+
+
+def _alert(engine: Engine, item: PlanItem, work: Notification, now: datetime) -> Alert:
+    incident = item.incident
+    check = engine.catalogue.get(incident.check_id)
+    title = check.runbook.title if check else incident.check_id
+    return Alert(
+        dedupe_key=f"{work.kind.value}/{work.name}/{incident.fingerprint}",
+        kind=work.kind,
+        name=work.name,
+        summary=f"{incident.target_id}: {title}: {work.summary}",
+        document={
+            "schema": "alert/v1",
+            "kind": work.kind.value,
+            "name": work.name,
+            "site_id": incident.site_id,
+            "target_id": incident.target_id,
+            "hostname": incident.hostname,
+            "check_id": incident.check_id,
+            "title": title,
+            "severity": incident.severity,
+            "hipaa": list(check.runbook.controls.hipaa) if check else [],
+            "incident_id": incident.incident_id,
+            "opened_at": incident.opened_at.isoformat(),
+            "detected_at": incident.detected_at.isoformat(),
+            "observation": item.observation.reason,
+            "reason": work.summary,
+            "rule_id": item.rule.rule_id if item.rule else "",
+        },
+        raised_at=now,
+    )

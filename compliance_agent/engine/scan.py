@@ -1,0 +1,158 @@
+"""Scan: all checks of one target as one bundle in one session -> observations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from compliance_agent.domain.bundle import compile_bundle, parse_bundle
+from compliance_agent.domain.catalogue import HOST_STEP
+from compliance_agent.domain.facts import FactError
+from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.errors import CredentialError, TransportError, TransportFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from compliance_agent.domain.bundle import BundleStep, StepResult
+    from compliance_agent.domain.catalogue import CompiledRunbook
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.observation import HostFacts
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.ports import RunResult, Session
+    from compliance_agent.errors import ComplianceAgentError
+
+_SLACK_S = 10
+"""Seconds that a session gets beyond the sum of its steps' own limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """Why a target could not be spoken to. Never drift, never healed, never another host."""
+
+    fault: TransportFault
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScan:
+    """What one scan of one target found.
+
+    Attributes:
+        target: The machine.
+        host: What it said of itself; ``None`` when it was not reached or did not say.
+        observations: One for each check, in order of check id; empty when it was not reached.
+        unreached: Why not, where it was not reached.
+        duration_s: Wall time of the session.
+
+    """
+
+    target: Target
+    host: HostFacts | None
+    observations: tuple[Observation, ...] = ()
+    unreached: Unreached | None = None
+    duration_s: float = 0.0
+
+
+def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime) -> TargetScan:
+    """Run the detect half of ``checks`` on ``target`` in one fresh session. Changes nothing.
+
+    A target that cannot be reached gives a scan with ``unreached`` and no observation; this
+    function raises no transport error.
+    """
+    engine.events.emit("scan.started", target=target.target_id, address=target.address, checks=len(checks))
+    try:
+        with engine.open(target) as session:
+            scan = _scan(engine, target, session, checks, now)
+    except (TransportError, CredentialError) as error:
+        unreached = unreached_by(error)
+        engine.events.emit("scan.unreached", target=target.target_id, fault=unreached.fault, reason=unreached.message)
+        return TargetScan(target, None, unreached=unreached)
+    engine.events.emit(
+        "scan.finished", target=target.target_id, duration_s=round(scan.duration_s, 3), **_counts(scan.observations)
+    )
+    return scan
+
+
+def unreached_by(error: ComplianceAgentError) -> Unreached:
+    """Return the record of why a target could not be spoken to."""
+    fault = error.fault if isinstance(error, TransportError) else TransportFault.NOT_CONFIGURED
+    return Unreached(fault, error.message, error.hint)
+
+
+def _counts(observations: Sequence[Observation]) -> dict[str, int]:
+    return {verdict.value: sum(one.verdict is verdict for one in observations) for verdict in Verdict}
+
+
+def _scan(
+    engine: Engine, target: Target, session: Session, checks: Sequence[CompiledRunbook], now: datetime
+) -> TargetScan:
+    parameters = {check.id: engine.parameters_for(target, check) for check in checks}
+    steps = [engine.catalogue.host_step()]
+    for check in checks:
+        steps.extend(check.detect_steps(parameters[check.id]))
+    results, run = run_bundle(engine, session, steps, timeout_s=engine.limits.scan_timeout_s)
+    if not any(result.finished or result.needs_root for result in results.values()) and not run.timed_out:
+        raise TransportError(
+            TransportFault.PROTOCOL,
+            f"{target.target_id}: the machine answered, but not as a POSIX shell does: {_last_words(run)}",
+            hint="the login needs /bin/sh, timeout, head, sed and grep; no forced command, no restricted shell",
+        )
+    try:
+        host = engine.catalogue.host_facts(results[HOST_STEP])
+    except FactError as error:
+        return TargetScan(target, None, _all_errors(checks, target, str(error), now), duration_s=run.duration_s)
+    observations = tuple(_observe(check, target, results, parameters[check.id], host, now) for check in checks)
+    return TargetScan(target, host, observations, duration_s=run.duration_s)
+
+
+def run_bundle(
+    engine: Engine,
+    session: Session,
+    steps: Sequence[BundleStep],
+    *,
+    timeout_s: float,
+    stop_on_failure: bool = False,
+) -> tuple[dict[str, StepResult], RunResult]:
+    """Run steps as one bundle in a session; return one result for each step, and the raw run.
+
+    Raises:
+        TransportError: The conversation broke.
+
+    """
+    nonce = engine.ids.nonce()
+    cap = engine.limits.output_max_bytes
+    script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure)
+    run = session.run(
+        script,
+        timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S),
+        output_max_bytes=len(steps) * (cap * 3 + 8_192),
+    )
+    step_ids = [step.step_id for step in steps]
+    return parse_bundle(run.stdout, nonce=nonce, step_ids=step_ids, output_max_bytes=cap), run
+
+
+def _last_words(run: RunResult) -> str:
+    text = (run.stderr or run.stdout).decode("utf-8", "replace").strip()
+    return text.splitlines()[-1][:200] if text else f"exit code {run.exit_code}, no output"
+
+
+def _observe(
+    check: CompiledRunbook,
+    target: Target,
+    results: Mapping[str, StepResult],
+    parameters: Mapping[str, JsonValue],
+    host: HostFacts,
+    now: datetime,
+) -> Observation:
+    judgement = check.judge(results, parameters, host)
+    return Observation(check.id, target.target_id, judgement.verdict, judgement.reason, now, judgement.facts)
+
+
+def _all_errors(
+    checks: Sequence[CompiledRunbook], target: Target, reason: str, now: datetime
+) -> tuple[Observation, ...]:
+    return tuple(Observation(check.id, target.target_id, Verdict.ERROR, reason, now) for check in checks)

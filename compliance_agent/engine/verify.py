@@ -1,0 +1,58 @@
+"""Verify: detect again, afresh, after acting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from compliance_agent.domain.observation import Verdict
+from compliance_agent.engine.scan import scan_target
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from compliance_agent.domain.catalogue import CompiledRunbook
+    from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.scan import Unreached
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a fresh detect found.
+
+    Attributes:
+        observations: The check that raised the incident first, then the dispatched runbook's own.
+        unreached: Why the target could not be asked, where it could not.
+        duration_s: Wall time.
+
+    """
+
+    observations: tuple[Observation, ...]
+    unreached: Unreached | None
+    duration_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether every check was carried out and passed; anything else is no success."""
+        return bool(self.observations) and all(seen.verdict is Verdict.PASS for seen in self.observations)
+
+    @property
+    def trouble(self) -> str:
+        """Return why it did not pass, one sentence."""
+        if self.unreached is not None:
+            return f"the target could not be asked: {self.unreached.message}"
+        seen = next((one for one in self.observations if one.verdict is not Verdict.PASS), None)
+        return f"{seen.check_id} is {seen.verdict.value}: {seen.reason}" if seen else ""
+
+
+def verify(
+    engine: Engine, target: Target, check: CompiledRunbook, dispatched: CompiledRunbook | None, *, now: datetime
+) -> Verification:
+    """Detect again in a fresh session: the check that raised the incident and the runbook that ran."""
+    checks = [check]
+    if dispatched is not None and dispatched.id != check.id:
+        checks.append(dispatched)
+    scan = scan_target(engine, target, checks, now=now)
+    return Verification(scan.observations, scan.unreached, scan.duration_s)
