@@ -41,8 +41,8 @@ _PATH: Final = (
 # chatty step is not killed by a closed pipe. The outer `timeout` covers this whole shell, so a child
 # that the step leaves behind with the pipe open cannot hold the session.
 _STEP_SHELL: Final = r"""exec 4>&1
-s=$({ { { /bin/sh -c "$1" sh </dev/null 3>&- 4>&-; echo "R $?" >&3; } | head -c "$2" | sed 's/^/O /' >&4; } 2>&1 |
-{ head -c 1000; cat >/dev/null; } | sed 's/^/E /'; } 3>&1)
+s=$({ { { /bin/sh -c "$1" sh </dev/null 3>&- 4>&-; printf '\nR %s\n' "$?" >&3; } | head -c "$2" |
+sed 's/^/O /' >&4; } 2>&1 | { head -c 1000; cat >/dev/null; } | sed 's/^/E /'; } 3>&1)
 printf '\n%s\n' "$s"
 printf '%s\n' "$s" | grep -q '^R 0$'"""
 
@@ -161,6 +161,7 @@ def compile_bundle(
             raise ValueError(message)
         seen.add(step.step_id)
         parts.append(_compile_step(step, output_max_bytes + 1, stop_on_failure=stop_on_failure))
+    parts.append("exit 0\n")
     return "".join(parts)
 
 

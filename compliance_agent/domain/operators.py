@@ -236,7 +236,20 @@ def _cidr(argument: JsonValue) -> Test:
     return test
 
 
-OPERATORS: Final[Mapping[str, Callable[[JsonValue], Test]]] = {
+def _checked(build: Callable[[JsonValue], Test]) -> Callable[[JsonValue], Test]:
+    """Refuse an argument that holds a value which is not one of ours, a binary float for instance."""
+
+    def checked(argument: JsonValue) -> Test:
+        try:
+            equal(argument, argument)
+        except TypeError as error:
+            raise OperatorRefusedError(str(error)) from None
+        return build(argument)
+
+    return checked
+
+
+_BUILDERS: Final[Mapping[str, Callable[[JsonValue], Test]]] = {
     "$eq": _eq,
     "$ne": _ne,
     "$in": _in,
@@ -253,4 +266,8 @@ OPERATORS: Final[Mapping[str, Callable[[JsonValue], Test]]] = {
     "$wildcard": _wildcard,
     "$regex": _regex,
     "$cidr": _cidr,
+}
+
+OPERATORS: Final[Mapping[str, Callable[[JsonValue], Test]]] = {
+    name: _checked(build) for name, build in _BUILDERS.items()
 }

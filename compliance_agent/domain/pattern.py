@@ -250,6 +250,10 @@ class _Compiler:
         if not isinstance(value, str) and isinstance(value, Sequence):
             elements = tuple(self.compile(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value))
             return _Array(value, elements)
+        try:
+            kind_of(value)
+        except TypeError as error:
+            raise PatternError(path, str(error)) from error
         return _Scalar(value)
 
     def _compile_object(self, value: Mapping[str, JsonValue], path: str, depth: int) -> Node:
@@ -328,6 +332,4 @@ def compile_pattern(source: JsonValue) -> Pattern:
         root = _Compiler().compile(source, "", 0)
     except RecursionError:
         raise PatternError("", f"nested deeper than {DEPTH_MAX} levels") from None
-    except TypeError as error:
-        raise PatternError("", str(error)) from error
     return Pattern(source, root)

@@ -1,0 +1,183 @@
+"""The daemon: one turn per target, again and again, each target on its own clock.
+
+A slow or dead target never delays another: every target has at most one turn in flight, in a pool
+of workers, and its next turn is planned when the last one ended. A stop lets what has begun finish.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from compliance_agent.engine.cycle import Turn, run_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from random import Random
+
+    from compliance_agent.domain.target import Target
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.ports import Clock, Events
+
+_POLL_S = 0.2
+"""Longest wait between two looks at the schedule, in seconds."""
+
+_RELOAD_CHECK_S = 2.0
+"""How often the settings are looked at for changes, in seconds."""
+
+
+class Monotonic(Protocol):
+    """Seconds that never go back; a wrong or jumping wall clock must not stop the schedule."""
+
+    def __call__(self) -> float:
+        """Return seconds since some fixed moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the daemon works with; replaced as a whole when the settings change."""
+
+    engine: Engine
+    targets: Sequence[Target]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When targets are scanned.
+
+    Attributes:
+        interval_s: Seconds between the start of two turns of one target.
+        jitter: Share of the interval by which each turn may come early or late, 0 to 0.5, so that
+            a fleet does not beat in step.
+        workers: Most turns at once.
+
+    """
+
+    interval_s: float = 120.0
+    jitter: float = 0.1
+    workers: int = 8
+
+
+@dataclass(slots=True)
+class _Slot:
+    target: Target
+    due_s: float
+    running: Future[None] | None = None
+
+
+@dataclass
+class Daemon:
+    """Runs turns until told to stop.
+
+    Attributes:
+        work: Engine and targets.
+        schedule: When.
+        clock: Wall time; read once a turn.
+        monotonic: Time of the schedule.
+        rng: Chance for jitter.
+        events: Listener.
+        dry_run: End every turn at the plan.
+        after_turn: Called with each turn, from the worker's thread.
+        housekeeping: Called about every two seconds from the main thread: delivers alerts, prunes.
+        reload: Returns new work when the settings changed, else ``None``; errors are its own affair.
+
+    """
+
+    work: Work
+    schedule: Schedule
+    clock: Clock
+    monotonic: Monotonic
+    rng: Random
+    events: Events
+    dry_run: bool = False
+    after_turn: Callable[[Turn], None] = lambda _turn: None
+    housekeeping: Callable[[datetime], None] = lambda _now: None
+    reload: Callable[[], Work | None] = lambda: None
+    _stopping: bool = False
+    _pause: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ask for a stop; safe in a signal handler (a plain flag: setting an Event there can deadlock)."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether a stop was asked for."""
+        return self._stopping
+
+    def run(self, *, once: bool = False) -> None:
+        """Run until ``stop``; with ``once``, one turn of each target."""
+        slots = self._first_slots(spread=not once)
+        next_check_s = self.monotonic()
+        with ThreadPoolExecutor(self.schedule.workers, thread_name_prefix="turn") as pool:
+            while not self._stopping and (slots or not once):
+                now_s = self.monotonic()
+                if now_s >= next_check_s:
+                    next_check_s = now_s + _RELOAD_CHECK_S
+                    slots = self._look_after(slots, once=once)
+                self._start_due(pool, slots, now_s)
+                if once:
+                    slots = {name: slot for name, slot in slots.items() if not self._is_over(slot)}
+                self._pause.wait(self._pause_s(slots))
+            self.events.emit("daemon.stopping", running=sum(slot.running is not None for slot in slots.values()))
+        self.housekeeping(self.clock.now())
+
+    def _first_slots(self, *, spread: bool) -> dict[str, _Slot]:
+        """Give every target its first turn: spread over a tenth of the interval, the first one at once."""
+        now_s, targets = self.monotonic(), self.work.targets
+        step_s = self.schedule.interval_s * 0.1 / len(targets) if targets and spread else 0.0
+        return {target.target_id: _Slot(target, now_s + step_s * index) for index, target in enumerate(targets)}
+
+    def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float) -> None:
+        for slot in slots.values():
+            if slot.running is not None and slot.running.done():
+                slot.running = None
+            if slot.running is None and slot.due_s <= now_s:
+                slot.due_s = now_s + self._interval_s()
+                slot.running = pool.submit(self._turn, self.work.engine, slot.target)
+
+    def _interval_s(self) -> float:
+        jitter = self.schedule.jitter
+        return self.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
+
+    def _is_over(self, slot: _Slot) -> bool:
+        return slot.running is not None and slot.running.done()
+
+    def _pause_s(self, slots: dict[str, _Slot]) -> float:
+        idle = [slot.due_s for slot in slots.values() if slot.running is None]
+        return min(_POLL_S, max(0.0, min(idle) - self.monotonic())) if idle else _POLL_S
+
+    def _turn(self, engine: Engine, target: Target) -> None:
+        try:
+            turn = run_turn(
+                engine,
+                target,
+                now=self.clock.now(),
+                dry_run=self.dry_run,
+                keep_going=lambda: not self._stopping,
+            )
+            self.after_turn(turn)
+        except Exception as error:  # noqa: BLE001 - one target's trouble must not end the daemon; it is told in full
+            self.events.emit("turn.failed", target=target.target_id, error=f"{type(error).__name__}: {error}")
+
+    def _look_after(self, slots: dict[str, _Slot], *, once: bool) -> dict[str, _Slot]:
+        """Do the housekeeping and take up changed settings; targets that stay keep their schedule."""
+        try:
+            self.housekeeping(self.clock.now())
+        except Exception as error:  # noqa: BLE001 - an undeliverable alert or a full disk must not end the daemon
+            self.events.emit("housekeeping.failed", error=f"{type(error).__name__}: {error}")
+        changed = None if once else self.reload()
+        if changed is None:
+            return slots
+        self.work = changed
+        now_s = self.monotonic()
+        kept: dict[str, _Slot] = {}
+        for target in changed.targets:
+            old = slots.get(target.target_id)
+            kept[target.target_id] = _Slot(target, old.due_s if old else now_s, old.running if old else None)
+        self.events.emit("daemon.reloaded", targets=len(kept), rules=len(changed.engine.rules))
+        return kept

@@ -1,0 +1,123 @@
+"""The command line. Commands are imported only when they run, so that ``--version`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from compliance_agent.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = {
+    "plan": "Scan and show what would be done. Writes nothing.",
+    "apply": "Plan, ask, then heal and verify.",
+    "run": "Scan and heal for ever (the daemon).",
+    "scan": "Run the checks only, without rules.",
+    "match": "Match recorded incidents against a rule file, offline.",
+    "explain": "Say clause by clause why rules do, or do not, match an incident.",
+    "rules": "List the rules, with those set aside and why.",
+    "runbooks": "List and show the runbooks, and check their files.",
+    "targets": "List, add, test and remove targets.",
+    "undo": "Run the rollback of one past attempt.",
+    "status": "Show what the last scans found, what is held and what could not be delivered.",
+    "config": "Check the settings, or show each with where it comes from.",
+    "doctor": "Look for what is missing or wrong on this appliance.",
+    "version": "Show the version.",
+}
+"""Every command with its one line of help, in the order in which help lists them."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in ``cli.commands.<name>`` and are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of ``COMMANDS``."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command, or ``None``."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"compliance_agent.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's shape
+    if value:
+        from compliance_agent.adapters.version import version
+
+        click.echo(f"compliance-agent {version()}")
+        ctx.exit(0)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 clean, 1 error, 2 drift or would change, 3 suppressed or awaiting approval, "
+    "4 a target is unreachable, 64 wrong usage. Of several, the first in 64 > 1 > 4 > 2 > 3 > 0.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
+)
+def cli() -> None:
+    """Check a clinic's machines against HIPAA's Security Rule, heal drift, verify, and keep count.
+
+    Start with: compliance-agent plan --local
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Errors go to standard error, with a hint."""
+    from compliance_agent.errors import ComplianceAgentError
+
+    try:
+        result = cli.main(args=list(arguments), prog_name="compliance-agent", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return Exit.USAGE
+    except click.exceptions.Abort:
+        click.echo("Stopped; nothing further was done.", err=True)
+        return Exit.ERROR
+    except click.ClickException as error:
+        error.show()
+        return Exit.ERROR
+    except ComplianceAgentError as error:
+        show_error(error)
+        return Exit.ERROR
+    except BrokenPipeError:
+        # The reader went away (a pager, head). Point stdout elsewhere so that Python's own flush at exit is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.CLEAN
+    return result if isinstance(result, int) else Exit.CLEAN
+
+
+def show_error(error: Exception) -> None:
+    """Print one of our errors for people: what happened, then what to do."""
+    from compliance_agent.errors import ComplianceAgentError, InputError
+
+    if isinstance(error, InputError):
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        count = len(error.problems)
+        click.echo(f"{count} {'problem' if count == 1 else 'problems'}; nothing was done.", err=True)
+    elif isinstance(error, ComplianceAgentError):
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+    else:
+        click.echo(f"error: {error}", err=True)
