@@ -1,35 +1,47 @@
-"""Assembly: settings -> a running engine. The only place that knows every adapter."""
+"""Assembly: settings -> an engine that works. The only place that knows every adapter."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from random import SystemRandom
+from typing import TYPE_CHECKING, Final
 
+from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.credentials import CredentialReader
-from compliance_agent.adapters.ids import RandomIds
+from compliance_agent.adapters.ids import SystemIds
 from compliance_agent.adapters.known_hosts import KnownHosts
-from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files, merge_rules
+from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.adapters.transports.local import LocalTransport
-from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport
-from compliance_agent.domain.rule import QuarantinedRule, RuleSet, RuleSource
-from compliance_agent.domain.target import TransportKind
+from compliance_agent.app.alert_worker import AlertWorker
+from compliance_agent.app.channels import channels_of
+from compliance_agent.app.settings import catalogue_problems
+from compliance_agent.domain.rule import RuleSource
+from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
-from compliance_agent.errors import InputError, InputProblem, StoreError
+from compliance_agent.errors import InputError, StoreError
+from compliance_agent.wire.rule_document import merge_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
+    from compliance_agent.adapters.store.reads import Reader
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.catalogue import Catalogue
-    from compliance_agent.engine.ports import Events, Store, Transport
+    from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.rule import QuarantinedRule, RuleSet
+    from compliance_agent.engine.ports import Events, Transport
+
+STATE_FILE: Final = "state.sqlite"
+_PRUNE_EVERY_S: Final = 3_600
 
 
 class Access(Enum):
@@ -40,7 +52,9 @@ class Access(Enum):
     READ = "read"
     """Read what is there; create, change and lock nothing."""
     WRITE = "write"
-    """The one writer: the state file is created where needed, and held by a lock."""
+    """Change what is there, beside the one process that runs turns."""
+    TURNS = "turns"
+    """Be the one process that runs turns; a second one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +70,147 @@ def load_content(settings: Settings) -> Content:
     """Read runbooks and rules and judge them against each other.
 
     Raises:
-        InputError: A file is malformed. A rule that is merely unusable is quarantined instead.
+        InputError: A file is malformed, or the settings name what is not there. A rule that is
+            merely unusable is quarantined instead.
 
     """
     catalogue = load_catalogue([builtin_runbooks_path(), *settings.runbook_paths])
+    problems = catalogue_problems(settings, catalogue)
+    if problems:
+        raise InputError(problems)
     local, bad_local = load_rule_files(settings.rule_paths, RuleSource.LOCAL)
     builtin, bad_builtin = load_rule_files([builtin_rules_path()], RuleSource.BUILTIN)
     merged, replaced = merge_rules([*local, *builtin])
     rules, refused = admit(merged, catalogue)
     return Content(catalogue, rules, (*bad_local, *bad_builtin, *replaced, *refused))
+
+
+def state_path(settings: Settings) -> Path:
+    """Return where the state file is, or would be.
+
+    Raises:
+        StoreError: The settings name no state folder.
+
+    """
+    if settings.state_dir is None:
+        raise StoreError("these settings keep no state", hint="use a settings file: -c FILE")
+    return settings.state_dir / STATE_FILE
+
+
+@dataclass
+class Agent:
+    """The assembled agent.
+
+    Attributes:
+        settings: What it was made from.
+        engine: What runs turns.
+        store: The state behind the engine, with its read side.
+
+    """
+
+    settings: Settings
+    engine: Engine
+    store: MemoryStore | Reader
+    _pruned_at: datetime | None = None
+
+    def recover(self, now: datetime) -> tuple[Attempt, ...]:
+        """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
+        attempts = tuple(self.engine.store.interrupt_unfinished(now=now))
+        for attempt in attempts:
+            self.engine.events.emit(
+                "attempt.interrupted", attempt=attempt.attempt_id, target=attempt.target_id, check=attempt.check_id
+            )
+        return attempts
+
+    def deliver_alerts(self) -> None:
+        """Send what is due to every configured channel. Never raises; what fails is tried again later."""
+        if isinstance(self.store, SqliteStore):
+            AlertWorker(self.store, channels_of(self.settings), SystemClock(), SystemRandom()).deliver_due()
+
+    def keep_house(self, now: datetime) -> None:
+        """Deliver alerts, and once an hour drop what is older than the store's limits."""
+        self.deliver_alerts()
+        if not isinstance(self.store, SqliteStore):
+            return
+        if self._pruned_at is None or abs((now - self._pruned_at).total_seconds()) >= _PRUNE_EVERY_S:
+            self._pruned_at = now
+            dropped = self.store.prune(now)
+            if any(dropped.values()):
+                self.engine.events.emit("store.pruned", **dropped)
+
+
+@contextmanager
+def assemble(settings: Settings, *, access: Access, events: Events) -> Iterator[Agent]:
+    """Make the agent; its state file is closed at the end.
+
+    Raises:
+        InputError: Settings, rules or runbooks are malformed.
+        StoreError: The state cannot be opened, or another process runs turns.
+
+    """
+    content = load_content(settings)
+    store = _open_store(settings, access)
+    try:
+        yield Agent(settings, _engine(settings, content, store, events), store)
+    finally:
+        if not isinstance(store, MemoryStore):
+            store.close()
+
+
+def rebuild(agent: Agent, settings: Settings) -> Engine:
+    """Return an engine for changed settings over the same state; the old one goes on until its turns end.
+
+    Raises:
+        InputError: Settings, rules or runbooks are malformed.
+
+    """
+    return _engine(settings, load_content(settings), agent.store, agent.engine.events)
+
+
+def _open_store(settings: Settings, access: Access) -> MemoryStore | Reader:
+    if access is Access.NONE:
+        return MemoryStore()
+    if access is Access.READ:
+        return open_read_only(state_path(settings))
+    store = SqliteStore(state_path(settings), alert_repeat_s=settings.alerts.repeat_s)
+    if access is Access.TURNS:
+        try:
+            store.hold_turns()
+        except StoreError:
+            store.close()
+            raise
+    return store
+
+
+def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, events: Events) -> Engine:
+    return Engine(
+        catalogue=content.catalogue,
+        rules=content.rules,
+        quarantined=content.quarantined,
+        transports=_transports(settings),
+        store=store,  # type: ignore[arg-type]  # every store but the bare Reader has the write side
+        ids=SystemIds(),
+        events=events,
+        policy=settings.gate_policy(),
+        limits=Limits(scan_timeout_s=settings.scan.timeout_s, output_max_bytes=settings.scan.output_max_bytes),
+        mode=Mode(settings.mode),
+        runbook_modes={name: Mode(mode) for name, mode in settings.runbooks.modes.items()},
+        runbook_parameters=settings.runbooks.parameters,
+    )
+
+
+def _transports(settings: Settings) -> Mapping[TransportKind, Transport]:
+    """Return one transport a kind; SSH is imported only where a target needs it."""
+    credentials = CredentialReader()
+    transports: dict[TransportKind, Transport] = {TransportKind.LOCAL: LocalTransport(credentials)}
+    if any(target.transport is TransportKind.SSH for target in settings.targets()):
+        from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport  # noqa: PLC0415 - 0.2 s of imports
+
+        options = SshOptions(
+            connect_timeout_s=settings.ssh.connect_timeout_s,
+            banner_timeout_s=settings.ssh.banner_timeout_s,
+            auth_timeout_s=settings.ssh.auth_timeout_s,
+            keepalive_s=settings.ssh.keepalive_s,
+        )
+        transports[TransportKind.SSH] = SshTransport(options, KnownHosts(settings.known_hosts_paths), credentials)
+    return transports

@@ -7,19 +7,21 @@ of workers, and its next turn is planned when the last one ended. A stop lets wh
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from compliance_agent.engine.cycle import Turn, run_turn
+from compliance_agent.engine.cycle import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
     from random import Random
 
     from compliance_agent.domain.target import Target
     from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.cycle import Turn
     from compliance_agent.engine.ports import Clock, Events
 
 _POLL_S = 0.2

@@ -1,1 +1,1 @@
-"""How to speak to targets: the machine itself, and SSH."""
+"""How scripts reach machines: ``local`` (this one) and ``ssh``. Both pass ``tests/contract/test_transports.py``."""

@@ -1,0 +1,43 @@
+# Every target sets up what it needs; a second run finds that done. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint set-up set-up-dev set-up-system lock clean
+
+BIN := .venv/bin
+# Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
+TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps nix-instantiate
+# Options for pytest, e.g. make test PYTEST="-k bundle"
+PYTEST ?=
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+run: set-up ## set up, then plan this very machine: read-only, nothing is changed
+	@$(BIN)/compliance-agent plan --local; code=$$?; case $$code in \
+	0) ;; \
+	2|3) echo "make run: done. (plan exited with $$code: 2 means that something would change, 3 that something is held; make counts both as success.)" ;; \
+	*) exit $$code ;; esac
+
+test: set-up-system lint ## set up, lint, type-check, and run every test
+	@$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST)
+
+lint: set-up-dev ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+set-up: ## .venv with what the agent needs
+	@scripts/set-up.sh runtime
+
+set-up-dev: ## .venv with what developers need
+	@scripts/set-up.sh dev
+
+set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
+	@scripts/system-packages.sh $(TEST_COMMANDS)
+
+lock: set-up-dev ## re-lock requirements/*.lock after a change of dependencies (LOCK=--upgrade: newest of all)
+	@scripts/lock.sh $(LOCK)
+
+clean: ## remove .venv and every cache
+	rm -rf .venv .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,227 @@
+"""The durable state in one SQLite file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from compliance_agent.adapters.store import alert_queue, pruning, records, writes
+from compliance_agent.adapters.store.codec import (
+    clean_alert,
+    clean_observation,
+    clean_outcome,
+    clean_steps,
+    clean_text,
+    time_text,
+)
+from compliance_agent.adapters.store.database import TurnLock, open_writable
+from compliance_agent.adapters.store.reads import Reader
+from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
+from compliance_agent.domain.outcome import Outcome, OutcomeKind
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from compliance_agent.adapters.store.rows import Limits, QueuedAlert, Undo
+    from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.outcome import Alert, Attempt
+
+ALERT_REPEAT_S: Final = 14_400
+"""Seconds after which an alert that was delivered may be told again: 4 h."""
+
+
+class SqliteStore(Reader):
+    """``engine.ports.Store`` in one file. Thread-safe; safe against SIGKILL and power loss at any moment.
+
+    A method that writes has written when it returns (``synchronous=FULL``), or raises ``StoreError``
+    and has written nothing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, alert_repeat_s: int = ALERT_REPEAT_S) -> None:
+        """Open the state file; make it, for its owner alone, where there is none.
+
+        Raises:
+            StoreError: It cannot be opened, is damaged, or is of a newer version.
+
+        """
+        self.path = Path(path)
+        self._alert_repeat = timedelta(seconds=alert_repeat_s)
+        self._turns = TurnLock(self.path)
+        super().__init__(open_writable(self.path))
+
+    def close(self) -> None:
+        """Close the file and let turns go. May be called twice."""
+        super().close()
+        self._turns.release()
+
+    def hold_turns(self) -> None:
+        """Make this the one process that runs turns on this file, until it closes the store or dies.
+
+        To be called before :meth:`interrupt_unfinished`, which would otherwise end the attempts of
+        another living process.
+
+        Raises:
+            StoreError: Another process runs turns now (retryable).
+
+        """
+        self._turns.take()
+
+    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+        """Keep the latest observation of each check; the target was reached. See ``engine.ports.Store``."""
+        cleaned = [clean_observation(observation) for observation in observations]
+        with self._database.writing() as connection:
+            writes.put_scanned(connection, target_id, site_id=site_id, now=time_text(now))
+            for observation in cleaned:
+                writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
+
+    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+        """Keep that the target could not be reached; its observations and incidents stay as they were."""
+        with self._database.writing() as connection:
+            writes.put_unreachable(connection, target_id, fault=fault, message=clean_text(message), now=time_text(now))
+
+    def begin(self, attempt: Attempt) -> None:
+        """Write the intent, before the deed.
+
+        Raises:
+            StoreError: An unfinished attempt for the same fingerprint exists, or the write failed.
+
+        """
+        with self._database.writing() as connection:
+            writes.begin_attempt(connection, attempt)
+
+    def finish(
+        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
+    ) -> None:
+        """Write all that a turn's end brings, in one transaction. See ``engine.ports.Store``.
+
+        Raises:
+            StoreError: ``outcome.attempt_id`` names no unfinished attempt, or one cannot end as
+                ``outcome.kind``, or the write failed.
+
+        """
+        kept = clean_outcome(outcome)
+        with self._database.writing() as connection:
+            if kept.attempt_id is not None:
+                writes.end_attempt(connection, kept)
+            writes.put_outcome(connection, kept)
+            self._put_observations(connection, observations, attempt_id=kept.attempt_id, now=kept.at)
+            for alert in alerts:
+                alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
+
+    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
+        """End every unfinished attempt as ``interrupted``, with an outcome of that kind, and return them."""
+        with self._database.writing() as connection:
+            rows = connection.execute(
+                "SELECT * FROM attempt WHERE finished_at IS NULL ORDER BY begun_at, attempt_id"
+            ).fetchall()
+            attempts = [self._build(records.attempt, row) for row in rows]
+            for attempt in attempts:
+                outcome = interrupted_outcome(attempt, now=now)
+                writes.end_attempt(connection, outcome)
+                writes.put_outcome(connection, outcome)
+        return attempts
+
+    def record_undo(self, undo: Undo, *, observations: Sequence[Observation] = ()) -> None:
+        """Keep a try to undo a finished attempt, and what a fresh detect found afterwards.
+
+        After one that succeeded, the attempt has ``undone_at``.
+
+        Raises:
+            StoreError: There is no such finished attempt, or it was undone already.
+
+        """
+        kept = clean_undo(undo)
+        with self._database.writing() as connection:
+            writes.put_undo(connection, kept)
+            self._put_observations(connection, observations, attempt_id=kept.attempt_id, now=kept.at)
+
+    def due_alerts(self, now: datetime, limit: int, channels: Sequence[str]) -> list[QueuedAlert]:
+        """Return the pending alerts that are due on one of ``channels``, oldest first, at most ``limit``."""
+        marks = ", ".join("(?)" for _ in channels)
+        if not marks:
+            return []
+        return self._alerts(
+            f"SELECT * FROM alert AS a WHERE state = 'pending' AND EXISTS"  # noqa: S608 - marks hold no value
+            f" (SELECT 1 FROM (VALUES {marks}) AS c LEFT JOIN alert_delivery AS d"
+            " ON d.alert_id = a.alert_id AND d.channel = c.column1"
+            " WHERE d.state IS NULL OR (d.state = 'pending' AND (d.next_try_at IS NULL OR d.next_try_at <= ?)))"
+            " ORDER BY raised_at, alert_id LIMIT ?",
+            (*channels, time_text(now), limit),
+        )
+
+    def alert_delivered(self, alert_id: str, channel: str) -> None:
+        """Keep that a channel took the alert.
+
+        Raises:
+            StoreError: There is no such alert.
+
+        """
+        with self._database.writing() as connection:
+            alert_queue.put_delivery(connection, alert_id, channel, state=DeliveryState.DELIVERED)
+
+    def alert_failed(self, alert_id: str, channel: str, *, error: str, next_try_at: datetime | None) -> None:
+        """Keep that a channel did not take the alert; it is dead there where ``next_try_at`` is ``None``.
+
+        Raises:
+            StoreError: There is no such alert.
+
+        """
+        state = DeliveryState.DEAD if next_try_at is None else DeliveryState.PENDING
+        with self._database.writing() as connection:
+            alert_queue.put_delivery(
+                connection, alert_id, channel, state=state, error=clean_text(error), next_try_at=next_try_at
+            )
+
+    def settle_alerts(self, channels: Sequence[str], *, now: datetime) -> None:
+        """Settle the pending alerts that every one of ``channels`` has taken or given up."""
+        with self._database.writing() as connection:
+            alert_queue.settle(connection, channels, now=now)
+
+    def prune(self, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Mapping[str, int]:
+        """Drop what is too old or too much; return what was dropped, kind to number.
+
+        Unfinished attempts stay. ``counts().dropped`` sums it up over the file's life.
+        """
+        with self._database.writing() as connection:
+            dropped = pruning.prune(connection, limits, now=now)
+        if dropped:
+            self._database.give_back_space()
+        return dropped
+
+    def _put_observations(
+        self,
+        connection: sqlite3.Connection,
+        observations: Sequence[Observation],
+        *,
+        attempt_id: str | None,
+        now: datetime,
+    ) -> None:
+        for observation in observations:
+            site_id = writes.site_of(connection, observation.target_id, attempt_id)
+            writes.put_observation(connection, clean_observation(observation), site_id=site_id, now=time_text(now))
+
+
+def interrupted_outcome(attempt: Attempt, *, now: datetime) -> Outcome:
+    """Return how an attempt ended that a crash cut off."""
+    return Outcome(
+        kind=OutcomeKind.INTERRUPTED,
+        reason=writes.INTERRUPTED_REASON,
+        incident_id=attempt.incident_id,
+        fingerprint=attempt.fingerprint,
+        target_id=attempt.target_id,
+        check_id=attempt.check_id,
+        at=now,
+        rule_id=attempt.rule_id,
+        action=attempt.action,
+        attempt_id=attempt.attempt_id,
+    )
+
+
+def clean_undo(undo: Undo) -> Undo:
+    """Return an undo as it may be kept."""
+    return replace(undo, actor=clean_text(undo.actor), reason=clean_text(undo.reason), steps=clean_steps(undo.steps))

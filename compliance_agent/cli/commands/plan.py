@@ -1,0 +1,83 @@
+"""``compliance-agent plan``: the live path, cut short before anything is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from compliance_agent.adapters.clock import SystemClock
+from compliance_agent.app.assemble import Access, assemble
+from compliance_agent.app.fleet import side_by_side
+from compliance_agent.cli.common import (
+    ProgressEvents,
+    choose_targets,
+    configure_logs,
+    settings_for,
+    settings_options,
+    targets_option,
+    verbose_option,
+)
+from compliance_agent.cli.documents import check_rows, turns_document
+from compliance_agent.cli.exits import exit_of
+from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
+from compliance_agent.cli.tables import show_turns, summary_line
+from compliance_agent.engine.cycle import plan_turn
+from compliance_agent.engine.plan import Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from compliance_agent.domain.catalogue import Catalogue
+    from compliance_agent.engine.cycle import Turn
+
+
+@click.command("plan", help="Scan and show what would be done. Writes nothing.")
+@settings_options
+@targets_option
+@format_option
+@verbose_option
+def command(config: Path | None, only: tuple[str, ...], output: str, *, local: bool, verbose: bool) -> int:
+    """Plan every target; the exit code tells 0 clean, 2 something would change."""
+    settings = settings_for(config, local=local)
+    targets = choose_targets(settings, only)
+    configure_logs(settings, verbose=verbose)
+    access = Access.NONE if local else Access.READ
+    events = ProgressEvents(len(targets), verbose=verbose)
+    with assemble(settings, access=access, events=events) as agent, events.shown():
+        now = SystemClock().now()
+        turns = side_by_side(
+            targets, lambda target: plan_turn(agent.engine, target, now=now), workers=settings.schedule.workers
+        )
+        catalogue = agent.engine.catalogue
+    if output == Format.JSON:
+        print_json(turns_document(turns, catalogue, command="plan"))
+    elif output == Format.NDJSON:
+        print_ndjson(check_rows(turns, catalogue))
+    else:
+        _show(out_console(), turns, catalogue, local=local, config=config)
+    return exit_of(turns)
+
+
+def _show(console: Console, turns: Sequence[Turn], catalogue: Catalogue, *, local: bool, config: Path | None) -> None:
+    show_turns(console, turns, catalogue)
+    console.print()
+    console.print(summary_line(turns))
+    console.print("Nothing was written: not on any target, not to the store.")
+    console.print(next_step(turns, local=local, config=config), style="dim")
+
+
+def next_step(turns: Sequence[Turn], *, local: bool, config: Path | None) -> str:
+    """Return one line: what to try next."""
+    settings = f"-c {config}" if config else "-c FILE"
+    drift = next((item for turn in turns for item in turn.items), None)
+    if drift is None:
+        return "Next: compliance-agent runbooks list"
+    if local:
+        return f"Next: compliance-agent runbooks show {drift.incident.check_id}   (what it checks, what it would do)"
+    if any(isinstance(item.disposition, Ready) for turn in turns for item in turn.items):
+        return f"Next: compliance-agent apply {settings}   (shows this plan, asks, then heals and verifies)"
+    return f"Next: compliance-agent status {settings}"

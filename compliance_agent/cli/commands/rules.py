@@ -1,0 +1,88 @@
+"""``compliance-agent rules``: the rules in their order, and those set aside with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from compliance_agent.app.assemble import load_content
+from compliance_agent.cli.common import settings_for, settings_options
+from compliance_agent.cli.exits import Exit
+from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from compliance_agent.app.assemble import Content
+    from compliance_agent.domain.json_value import JsonValue
+
+
+@click.group("rules", help="List the rules, with those set aside and why.")
+def command() -> None:
+    """Group of commands about rules."""
+
+
+@command.command("list", help="List the rules in order of precedence, then those set aside and why.")
+@settings_options
+@format_option
+def list_rules(config: Path | None, output: str, *, local: bool) -> int:
+    """List all rules."""
+    content = load_content(settings_for(config, local=local))
+    admitted, aside = _admitted(content), _aside(content)
+    if output == Format.JSON:
+        print_json({"rules": list(admitted), "quarantined": list(aside)})
+    elif output == Format.NDJSON:
+        print_ndjson([*admitted, *aside])
+    else:
+        _show(admitted, aside)
+    return Exit.CLEAN
+
+
+def _admitted(content: Content) -> list[dict[str, JsonValue]]:
+    return [
+        {
+            "rule": rule.rule_id,
+            "state": "enabled" if rule.enabled else "disabled",
+            "priority": rule.priority,
+            "source": rule.source.value,
+            "action": str(rule.action),
+            "name": rule.name,
+            "pattern": dict(rule.pattern.source),
+            "place": rule.place,
+        }
+        for rule in content.rules.rules
+    ]
+
+
+def _aside(content: Content) -> list[dict[str, JsonValue]]:
+    return [
+        {
+            "rule": rule.rule_id,
+            "state": "quarantined",
+            "source": rule.source.value,
+            "action": rule.action,
+            "reason": rule.reason,
+            "place": rule.place,
+        }
+        for rule in content.quarantined
+    ]
+
+
+def _show(admitted: list[dict[str, JsonValue]], aside: list[dict[str, JsonValue]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = out_console()
+    table = Table(box=None, header_style="bold")
+    for title in ("PRIORITY", "RULE", "SOURCE", "STATE", "ACTION", "NAME"):
+        table.add_column(title, overflow="fold", justify="right" if title == "PRIORITY" else "left")
+    for row in admitted:
+        table.add_row(*(escape(str(row[key])) for key in ("priority", "rule", "source", "state", "action", "name")))
+    console.print(table)
+    console.print(f"\n{plural(len(admitted), 'rule')}; {plural(len(aside), 'rule')} set aside.")
+    for row in aside:
+        console.print(
+            f"[yellow]! {escape(str(row['rule']))}[/] {escape(str(row['action']))}: {escape(str(row['reason']))}"
+        )
+        console.print(f"    {escape(str(row['place']))}", style="dim")

@@ -1,0 +1,116 @@
+"""``compliance-agent run``: the daemon."""
+
+from __future__ import annotations
+
+import signal
+import time
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+
+from compliance_agent.adapters.clock import SystemClock
+from compliance_agent.adapters.logging_setup import LogFormat, configure_logging
+from compliance_agent.adapters.notify import Notifier
+from compliance_agent.adapters.version import version
+from compliance_agent.app.assemble import Access, assemble
+from compliance_agent.app.daemon import Daemon, Schedule
+from compliance_agent.app.reload import Reloader
+from compliance_agent.cli.common import config_option, settings_for
+from compliance_agent.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+    from compliance_agent.engine.cycle import Turn
+
+
+class LogEvents:
+    """Writes every event of the engine to the log."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Write one event."""
+        structlog.get_logger().info(event, **fields)
+
+
+@click.command("run", help="Scan and heal for ever (the daemon).")
+@config_option
+@click.option("--dry-run", is_flag=True, help="End every turn at the plan: nothing is changed, nothing is stored.")
+@click.option("--once", is_flag=True, help="One turn of each target, then end.")
+def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
+    """Run until SIGTERM or SIGINT; what has begun is finished first. SIGHUP takes up changed settings."""
+    settings = settings_for(config)
+    configure_logging(level=settings.log.level, log_format=LogFormat(settings.log.format))
+    events, notifier, clock = LogEvents(), Notifier(), SystemClock()
+    access = Access.READ if dry_run else Access.TURNS
+    with assemble(settings, access=access, events=events) as agent:
+        reloader = Reloader(settings, agent)
+        daemon = Daemon(
+            work=reloader.work(),
+            schedule=Schedule(
+                settings.schedule.linux_interval_s, float(settings.schedule.jitter), settings.schedule.workers
+            ),
+            clock=clock,
+            monotonic=time.monotonic,
+            rng=SystemRandom(),
+            events=events,
+            dry_run=dry_run,
+            after_turn=_log_turn,
+            housekeeping=(lambda _now: None) if dry_run else agent.keep_house,
+            reload=reloader.changed,
+        )
+        if not dry_run:
+            agent.recover(clock.now())
+        _on_signals(daemon, notifier, reloader)
+        events.emit(
+            "daemon.started",
+            version=version(),
+            site=settings.site_id,
+            targets=len(settings.targets()),
+            rules=len(agent.engine.rules),
+            quarantined=len(agent.engine.quarantined),
+            dry_run=dry_run,
+        )
+        notifier.ready(f"watching {len(settings.targets())} targets")
+        daemon.run(once=once)
+    events.emit("daemon.stopped")
+    return Exit.CLEAN
+
+
+def _on_signals(daemon: Daemon, notifier: Notifier, reloader: Reloader) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        notifier.stopping()
+        daemon.stop()
+
+    def take_up(_number: int, _frame: FrameType | None) -> None:
+        reloader.force()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, take_up)
+
+
+def _log_turn(turn: Turn) -> None:
+    """Write one summary event a turn, and in a dry run what would have been done."""
+    log = structlog.get_logger()
+    if turn.dry_run:
+        for outcome in turn.outcomes:
+            log.info(
+                "incident.foretold",
+                target=outcome.target_id,
+                check=outcome.check_id,
+                outcome=outcome.kind.value,
+                reason=outcome.reason,
+                rule=outcome.rule_id,
+            )
+    kinds = [outcome.kind.value for outcome in turn.outcomes]
+    log.info(
+        "turn.finished",
+        target=turn.scan.target.target_id,
+        dry_run=turn.dry_run,
+        reached=turn.scan.unreached is None,
+        checks=len(turn.scan.observations),
+        outcomes={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+    )

@@ -1,0 +1,235 @@
+"""``compliance-agent status``: what the last scans found, what is held, what could not be delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from compliance_agent.adapters.clock import SystemClock
+from compliance_agent.adapters.store.read_only import open_read_only
+from compliance_agent.adapters.store.rows import AlertState
+from compliance_agent.app.assemble import state_path
+from compliance_agent.app.channels import channel_names
+from compliance_agent.cli.common import config_option, settings_for
+from compliance_agent.cli.exits import Exit, worst
+from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.domain.observation import Verdict
+from compliance_agent.domain.outcome import OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from compliance_agent.adapters.store.read_only import ReadOnlyStore
+    from compliance_agent.app.settings import Settings
+    from compliance_agent.domain.json_value import JsonValue
+
+Row = dict[str, "JsonValue"]
+_RECENT = 10
+
+
+@click.command("status", help="Show what the last scans found, what is held and what could not be delivered.")
+@config_option
+@format_option
+def command(config: Path | None, output: str) -> int:
+    """Show the state without touching it; the exit code is that of what it shows."""
+    settings = settings_for(config)
+    with open_read_only(state_path(settings)) as store:
+        document = _document(settings, store, SystemClock().now())
+    if output == Format.JSON:
+        print_json(document)
+    elif output == Format.NDJSON:
+        for kind in ("targets", "incidents", "outcomes", "alerts"):
+            print_ndjson({"row": kind[:-1], **row} for row in _rows(document, kind))
+    else:
+        _show(document)
+    return int(str(document["exit_code"]))
+
+
+def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
+    seen = {status.target_id: status for status in store.targets()}
+    observations = store.latest_observations()
+    targets: list[Row] = []
+    for target in settings.targets():
+        status = seen.get(target.target_id)
+        verdicts = [one.verdict for one in observations if one.target_id == target.target_id]
+        targets.append(
+            {
+                "target": target.target_id,
+                "address": target.address,
+                "scanned_at": _time(status.scanned_at) if status else None,
+                "scanned_ago": _ago(status.scanned_at, now) if status else "never",
+                "fault": status.fault if status else "",
+                "message": status.message if status else "",
+                "verdicts": {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
+            }
+        )
+    counts = store.counts()
+    channels = channel_names(settings)
+    return {
+        "site": settings.site_id,
+        "targets": list(targets),
+        "incidents": _incidents(store),
+        "outcomes": _outcomes(store),
+        "alerts": _alerts(store, channels),
+        "alert_channels": list(channels),
+        "unfinished_attempts": counts.unfinished_attempts,
+        "dropped": dict(counts.dropped),
+        "state_bytes": counts.size_bytes,
+        "exit_code": int(_exit(store)),
+    }
+
+
+def _incidents(store: ReadOnlyStore) -> list[JsonValue]:
+    return [
+        {
+            "target": one.target_id,
+            "check": one.check_id,
+            "opened_at": _time(one.opened_at),
+            "last_seen_at": _time(one.last_seen_at),
+            "outcome": one.outcome_kind.value if one.outcome_kind else None,
+            "reason": one.outcome_reason,
+            "until": _time(one.outcome_until),
+            "rule": one.rule_id,
+            "action": one.action,
+        }
+        for one in store.open_incidents()
+    ]
+
+
+def _outcomes(store: ReadOnlyStore) -> list[JsonValue]:
+    return [
+        {
+            "at": _time(one.outcome.at),
+            "target": one.outcome.target_id,
+            "check": one.outcome.check_id,
+            "outcome": one.outcome.kind.value,
+            "reason": one.outcome.reason,
+            "attempt": one.outcome.attempt_id,
+            "times": one.seen_count,
+        }
+        for one in store.recent_outcomes(_RECENT)
+    ]
+
+
+def _alerts(store: ReadOnlyStore, channels: Sequence[str]) -> list[JsonValue]:
+    """Return what was not delivered: waiting, or given up."""
+    rows: list[JsonValue] = []
+    for state in (AlertState.PENDING, AlertState.DEAD):
+        for queued in store.alerts(state):
+            errors = [f"{one.channel}: {one.last_error}" for one in queued.deliveries if one.last_error]
+            rows.append(
+                {
+                    "alert": queued.alert_id,
+                    "state": state.value,
+                    "summary": queued.alert.summary,
+                    "raised_at": _time(queued.alert.raised_at),
+                    "times": queued.raised_count,
+                    "trouble": "; ".join(errors) or ("waiting" if channels else "no channel configured"),
+                }
+            )
+    return rows
+
+
+def _exit(store: ReadOnlyStore) -> Exit:
+    codes = [Exit.UNREACHABLE for status in store.targets() if status.fault]
+    codes += [Exit.ERROR for one in store.latest_observations() if one.verdict is Verdict.ERROR]
+    held = {OutcomeKind.SUPPRESSED, OutcomeKind.AWAITING_APPROVAL}
+    codes += [Exit.HELD if one.outcome_kind in held else Exit.DRIFT for one in store.open_incidents()]
+    return worst(codes)
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
+    """Return the age for people; a time in the future (the clock was set back) is said to be one."""
+    if at is None:
+        return "never"
+    seconds = int((now - at).total_seconds())
+    if seconds < 0:
+        return "in the future: the clock was set back"
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _rows(document: Mapping[str, JsonValue], kind: str) -> list[Row]:
+    rows = document[kind]
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _show(document: Row) -> None:
+    from rich.markup import escape
+
+    console = out_console()
+    console.print(f"[bold]{escape(str(document['site']))}[/]")
+    columns = {
+        "targets": (("TARGET", "target"), ("ADDRESS", "address"), ("LAST SCAN", "scanned_ago"), ("FOUND", "found")),
+        "incidents": (
+            ("TARGET", "target"),
+            ("CHECK", "check"),
+            ("SINCE", "opened_at"),
+            ("STATE", "outcome"),
+            ("WHY", "why"),
+        ),
+        "outcomes": (("AT", "at"), ("TARGET", "target"), ("CHECK", "check"), ("OUTCOME", "outcome"), ("WHY", "why")),
+        "alerts": (("RAISED", "raised_at"), ("STATE", "state"), ("ALERT", "summary"), ("TROUBLE", "trouble")),
+    }
+    titles = {
+        "targets": "Targets",
+        "incidents": "Open incidents",
+        "outcomes": f"Last {_RECENT} outcomes",
+        "alerts": "Undelivered alerts",
+    }
+    for kind, title in titles.items():
+        rows = [_for_people(row) for row in _rows(document, kind)]
+        if rows:
+            console.print(f"\n[bold]{title}[/]")
+            _table(rows, columns[kind])
+    console.print(
+        f"\n{plural(len(_rows(document, 'incidents')), 'open incident')}, "
+        f"{plural(len(_rows(document, 'alerts')), 'undelivered alert')}; "
+        f"alerts go to: {', '.join(str(one) for one in _list(document['alert_channels'])) or 'no channel configured'}."
+    )
+    if document["dropped"]:
+        console.print(f"Dropped over time, for want of room or by age: {document['dropped']}")
+
+
+def _list(value: JsonValue) -> list[JsonValue]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _for_people(row: Row) -> Row:
+    why = str(row.get("reason") or "")
+    if row.get("until"):
+        why += f" (until {row['until']})"
+    if row.get("attempt"):
+        why += f" [attempt {row['attempt']}]"
+    if row.get("times") not in {None, 1}:
+        why += f" ({row['times']} times)"
+    found = str(row.get("fault") or "") or _found(row.get("verdicts"))
+    if row.get("message"):
+        found += f": {row['message']}"
+    return {**row, "why": why, "found": found}
+
+
+def _found(verdicts: JsonValue) -> str:
+    counts = verdicts if isinstance(verdicts, dict) else {}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for title, _ in columns:
+        table.add_column(title, overflow="fold", no_wrap=title in {"TARGET", "CHECK", "STATE", "OUTCOME"})
+    for row in rows:
+        table.add_row(*(escape(str(row.get(key) or "")) for _, key in columns))
+    out_console().print(table)

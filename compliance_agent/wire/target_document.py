@@ -1,0 +1,234 @@
+"""Target entries, as the settings file and the managed ``targets.yaml`` both write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from compliance_agent.domain.runbook import RUNBOOK_ID, Model
+from compliance_agent.domain.target import Become, CheckSelection, Mode, Platform, Target, TransportKind
+from compliance_agent.errors import InputError
+from compliance_agent.wire.validation import RefusedError, names_a_secret, problems_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pydantic import ValidationInfo
+
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.errors import InputProblem
+    from compliance_agent.wire.located import Located, Path
+
+BASE: Final = "base"
+"""Key of the validation context: the absolute folder that relative paths are relative to."""
+
+TARGET_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+def place_path(text: str, info: ValidationInfo) -> str:
+    """Return a path as an absolute one, relative ones taken from the context's base.
+
+    Raises:
+        RefusedError: It is empty, holds a line break or NUL (a key pasted in?), or begins with ``~``.
+
+    """
+    if not text or any(character in text for character in "\n\r\0"):
+        raise RefusedError("a path is one line of text", "name a file; its content does not stand here")
+    if text.startswith("~"):
+        raise RefusedError("~ is not expanded, since the service has no home", "write the path from / on")
+    base = str((info.context or {}).get(BASE, "/"))
+    return text if text.startswith("/") else f"{base.rstrip('/')}/{text.removeprefix('./')}"
+
+
+PathText = Annotated[str, AfterValidator(place_path)]
+RunbookId = Annotated[str, Field(pattern=RUNBOOK_ID.pattern)]
+ParameterTable = dict[RunbookId, dict[str, Any]]
+Wildcard = Annotated[str, Field(min_length=1, max_length=128)]
+ModeText = Annotated[Mode, Field(strict=False)]
+
+
+def _refuse_windows(platform: str) -> str:
+    if platform == Platform.WINDOWS:
+        raise RefusedError("no Windows transport yet", "take this target out; windows comes with a later version")
+    return platform
+
+
+class ChecksEntry(Model):
+    """Which checks a target gets."""
+
+    include: tuple[Wildcard, ...] | None = Field(
+        default=None, strict=False, description="Check ids or wildcards (LIN-SSH-*); null means all that fit."
+    )
+    exclude: tuple[Wildcard, ...] = Field(
+        default=(), strict=False, description="Check ids or wildcards taken away from those."
+    )
+
+
+class TargetEntry(Model):
+    """One machine."""
+
+    id: str = Field(
+        pattern=TARGET_ID, description="Stable name within the site; history and incidents hang on it, not on the host."
+    )
+    host: str = Field(default="", max_length=253, description="Name or address; for ssh only.")
+    port: int = Field(default=22, ge=1, le=65_535, description="TCP port; for ssh only.")
+    user: str = Field(default="", max_length=64, description="Login name; for ssh only.")
+    transport: Literal["ssh", "local"] = Field(default="ssh", description="ssh, or local for this very machine.")
+    platform: Annotated[Literal["linux", "windows"], AfterValidator(_refuse_windows)] = Field(
+        default="linux", description="Kind of system; windows is refused until its transport comes."
+    )
+    identity_file: PathText | None = Field(default=None, description="Path of the private key; for ssh only.")
+    password_file: PathText | None = Field(
+        default=None, description="Path of a file that holds the login password; for ssh only."
+    )
+    become: Literal["none", "sudo"] = Field(default="none", description="How to gain root after the login.")
+    become_password_file: PathText | None = Field(
+        default=None, description="Path of a file that holds the sudo password."
+    )
+    mode: ModeText = Field(
+        default=Mode.ENFORCE, description="observe never changes this machine; observe anywhere wins."
+    )
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        default=(), strict=False, description="Free labels."
+    )
+    checks: ChecksEntry = Field(default_factory=ChecksEntry, description="Which checks this target gets.")
+    parameters: ParameterTable = Field(
+        default_factory=dict, description="Parameter values for this target: runbook id, then name and value."
+    )
+
+    def target(self, site_id: str) -> Target:
+        """Return the domain's target."""
+        return Target(
+            target_id=self.id,
+            site_id=site_id,
+            platform=Platform(self.platform),
+            transport=TransportKind(self.transport),
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            identity_file=self.identity_file,
+            password_file=self.password_file,
+            become=Become(self.become),
+            become_password_file=self.become_password_file,
+            mode=self.mode,
+            tags=self.tags,
+            checks=CheckSelection(self.checks.include, self.checks.exclude),
+            parameters=self.parameters,
+        )
+
+
+class ManagedTargets(Model):
+    """The file that ``targets add`` keeps."""
+
+    targets: tuple[TargetEntry, ...] = Field(default=(), strict=False, description="The managed machines.")
+
+
+def read_managed(document: Located, *, base: str) -> tuple[TargetEntry, ...]:
+    """Return the entries of a managed targets file; ``base`` is its folder, absolute.
+
+    Raises:
+        InputError: With every problem.
+
+    """
+    problems = [*secret_problems(document), *target_problems(document)]
+    try:
+        managed = ManagedTargets.model_validate(document.value, context={BASE: base})
+    except ValidationError as error:
+        problems = without_repeats([*problems, *problems_of(error, document, model=ManagedTargets)])
+        raise InputError(problems) from None
+    if problems:
+        raise InputError(problems)
+    return managed.targets
+
+
+def target_problems(document: Located, *, taken: Mapping[str, str] | None = None) -> list[InputProblem]:
+    """Return what is wrong with the list ``targets`` of a document beyond the types of its keys.
+
+    Args:
+        document: The settings, or a managed targets file.
+        taken: Ids that stand elsewhere already, with their places.
+
+    """
+    entries = document.value.get("targets") if isinstance(document.value, Mapping) else None
+    problems: list[InputProblem] = []
+    places = dict(taken or {})
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, Mapping):
+            continue
+        path: Path = ("targets", index)
+        problems += _entry_problems(document, path, entry)
+        target_id = entry.get("id")
+        if isinstance(target_id, str) and target_id in places:
+            message = f"the id {target_id} stands twice, first at {places[target_id]}"
+            problems.append(document.problem((*path, "id"), message, "give one of the machines another id"))
+        elif isinstance(target_id, str):
+            places[target_id] = document.place((*path, "id"))
+    return problems
+
+
+_SSH_ONLY: Final = ("host", "port", "user", "identity_file", "password_file")
+
+
+def _entry_problems(document: Located, path: Path, entry: Mapping[str, JsonValue]) -> list[InputProblem]:
+    problems: list[InputProblem] = []
+    transport = entry.get("transport", "ssh")
+    if transport == "ssh" and entry.get("platform") != "windows":
+        missing = [key for key in ("host", "user") if not entry.get(key)]
+        problems += [document.problem(path, f"a target over ssh needs {key}", f"add {key}") for key in missing]
+        if not entry.get("identity_file") and not entry.get("password_file"):
+            hint = "add identity_file (path of a private key), or password_file"
+            problems.append(document.problem(path, "a target over ssh needs a credential", hint))
+    if transport == "local":
+        surplus = [key for key in _SSH_ONLY if entry.get(key) is not None]
+        hint = "remove it, or write transport: ssh"
+        problems += [document.problem((*path, key), f"a local target takes no {key}", hint) for key in surplus]
+    if entry.get("become_password_file") and entry.get("become", "none") == "none":
+        message = "a sudo password without become: sudo is never used"
+        problems.append(document.problem((*path, "become_password_file"), message, "add become: sudo, or remove it"))
+    problems += [
+        document.problem((*path, key), "holds a space or a control character", "remove it")
+        for key in ("host", "user")
+        if any(not character.isprintable() or character.isspace() for character in _text(entry.get(key)))
+    ]
+    return problems
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def secret_problems(document: Located) -> list[InputProblem]:
+    """Return a problem for every key, at any depth, that asks for a secret's value. Never shows the value."""
+    return list(_secrets(document, document.value, ()))
+
+
+def _secrets(document: Located, value: JsonValue, path: Path) -> Iterable[InputProblem]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if names_a_secret(key) and not isinstance(item, bool) and item is not None:
+                message = f"{key} holds a secret, and secrets do not stand in settings"
+                yield document.problem((*path, key), message, f"name a file: {_file_key(key)}")
+            else:
+                yield from _secrets(document, item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _secrets(document, item, (*path, index))
+    elif isinstance(value, str) and "-----BEGIN" in value:
+        yield document.problem(path, "a key or certificate stands here", "name the file that holds it")
+
+
+def _file_key(key: str) -> str:
+    return "identity_file" if key.lower().endswith("key") else f"{key.lower()}_file"
+
+
+def without_repeats(problems: Sequence[InputProblem]) -> list[InputProblem]:
+    """Return the problems in the document's order, one for each secret: the unknown key is the same thing."""
+    secrets = {(problem.source, problem.path) for problem in problems if "secrets do not stand" in problem.message}
+    kept = [
+        problem
+        for problem in dict.fromkeys(problems)
+        if "secrets do not stand in settings" in problem.message or (problem.source, problem.path) not in secrets
+    ]
+    return sorted(kept, key=lambda problem: (problem.source, problem.line, problem.column))

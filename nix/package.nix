@@ -1,0 +1,51 @@
+# The agent as a Nix package. Version and licence come from pyproject.toml; the list of dependencies
+# stands twice, and tests/architecture/test_nix.py fails when the two differ.
+{ lib, python3Packages }:
+
+let
+  inherit (lib.importTOML ../pyproject.toml) project;
+in
+python3Packages.buildPythonApplication {
+  pname = project.name;
+  inherit (project) version;
+  pyproject = true;
+
+  # Named file by file, so that editing a test or a page of documentation rebuilds nothing.
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../pyproject.toml
+      ../README.md
+      ../LICENSE
+      ../CHANGELOG.md
+      ../compliance_agent
+      ../runbooks
+    ];
+  };
+
+  build-system = [ python3Packages.hatchling ];
+
+  dependencies = with python3Packages; [
+    click
+    google-re2
+    paramiko
+    pydantic
+    pyyaml
+    requests
+    rich
+    structlog
+  ];
+
+  pythonImportsCheck = [
+    "compliance_agent"
+    "compliance_agent.cli.main"
+    "compliance_agent.app.assemble"
+  ];
+
+  meta = {
+    inherit (project) description;
+    license = lib.licenses.asl20;
+    mainProgram = "compliance-agent";
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,235 @@
+# Helpers that change files and can undo it, put after detect.sh in front of every remediate and
+# rollback step. runbooks/README.md documents each function. What was there before is kept below
+# CA_UNDO_ROOT (default /var/lib/compliance-agent/undo) in one directory for each attempt.
+
+: "${CA_UNDO_ROOT:=/var/lib/compliance-agent/undo}"
+ca_undo_keep=50 # newest attempts whose copies are kept
+
+# ca_undo_dir: set ca_undo to this attempt's directory.
+ca_undo_dir() {
+  case ${CA_ATTEMPT:-} in
+    '' | .* | *[!A-Za-z0-9._-]*) ca_fail 'the attempt id is missing or unsafe' ;;
+  esac
+  [ "${#CA_ATTEMPT}" -le 128 ] || ca_fail 'the attempt id is too long'
+  ca_undo=$CA_UNDO_ROOT/$CA_ATTEMPT
+}
+
+# ca_undo_open: make this attempt's directory, and drop the oldest attempts' copies.
+ca_undo_open() {
+  ca_undo_dir
+  [ ! -d "$ca_undo" ] || return 0
+  mkdir -p "$CA_UNDO_ROOT" && chmod 0700 "$CA_UNDO_ROOT" && mkdir -m 0700 "$ca_undo" &&
+    : >"$ca_undo/manifest" || ca_fail "cannot make $ca_undo"
+  # Attempt ids have no blanks (ca_undo_dir), so a list of names is safe here.
+  # shellcheck disable=SC2012
+  ls -1t "$CA_UNDO_ROOT" | tail -n "+$((ca_undo_keep + 1))" | while read -r ca_old; do
+    case $ca_old in .* | *[!A-Za-z0-9._-]*) continue ;; esac
+    rm -rf "${CA_UNDO_ROOT:?}/$ca_old"
+  done
+}
+
+# ca_sync FILE: put a file on the disk.
+ca_sync() { sync "$1" 2>/dev/null || sync; }
+
+# ca_path FILE: refuse what is not an absolute, plain path, or is a symbolic link, directory or device.
+ca_path() {
+  case $1 in
+    *'
+'* | */../* | */.. | *'	'*) ca_fail "unsafe path: $1" ;;
+    /*) ;;
+    *) ca_fail "not an absolute path: $1" ;;
+  esac
+  [ ! -L "$1" ] || ca_fail "$1 is a symbolic link; it is left alone"
+  [ ! -e "$1" ] || [ -f "$1" ] || ca_fail "$1 is no regular file; it is left alone"
+}
+
+# ca_note KIND DETAIL TARGET: add a line to the manifest; once for each kind and target, but for "left".
+ca_note() {
+  ca_undo_open
+  if [ "$1" != left ] && ca_noted "$1" "$3" >/dev/null; then return 0; fi
+  printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$ca_undo/manifest" && ca_sync "$ca_undo/manifest" ||
+    ca_fail "cannot write $ca_undo/manifest"
+}
+
+# ca_noted KIND TARGET: print what was noted last; fails when nothing was.
+ca_noted() {
+  ca_undo_dir
+  [ -f "$ca_undo/manifest" ] || return 1
+  ca_kind=$1 ca_target=$2 awk -F '\t' '
+    $1 == ENVIRON["ca_kind"] && $3 == ENVIRON["ca_target"] { last = $2; found = 1 }
+    END { if (!found) exit 1; print last }' "$ca_undo/manifest"
+}
+
+# ca_save FILE: keep the file as it is (content, mode, owner, times), or that there is none. The
+# first call of an attempt counts: later ones change nothing.
+ca_save() {
+  ca_path "$1"
+  ca_undo_open
+  if ca_noted file "$1" >/dev/null || ca_noted absent "$1" >/dev/null; then return 0; fi
+  if [ ! -e "$1" ]; then
+    ca_note absent - "$1"
+    return 0
+  fi
+  ca_copy=$(wc -l <"$ca_undo/manifest")
+  ca_copy=$((ca_copy + 1))
+  cp -p -- "$1" "$ca_undo/$ca_copy" && ca_sync "$ca_undo/$ca_copy" || ca_fail "cannot keep a copy of $1"
+  ca_note file "$ca_copy" "$1"
+}
+
+# ca_sum FILE: print a checksum of the content, "absent" when there is none.
+ca_sum() {
+  if [ -e "$1" ]; then sha256sum <"$1" | cut -d ' ' -f 1; else echo absent; fi
+}
+
+# ca_left FILE: note how we leave a file, so that undo does not overwrite what others write later.
+ca_left() {
+  ca_digest=$(ca_sum "$1") && ca_note left "$ca_digest" "$1"
+}
+
+# ca_unchanged FILE: is the file as this attempt left it (or did the attempt not say)?
+ca_unchanged() {
+  ca_digest=$(ca_noted left "$1") || return 0
+  [ "$ca_digest" = "$(ca_sum "$1")" ]
+}
+
+# ca_kept_copy FILE: print the path of the copy that ca_save made; fails when there is none.
+ca_kept_copy() {
+  ca_undo_dir
+  ca_kept=$(ca_noted file "$1") && echo "$ca_undo/$ca_kept"
+}
+
+# ca_save_mode FILE: keep mode and owner only, for a file whose content must not travel back in time.
+ca_save_mode() {
+  ca_path "$1"
+  ca_was=$(stat -c '%a %u:%g' -- "$1") || ca_fail "cannot read the mode of $1"
+  ca_note mode "$ca_was" "$1"
+}
+
+# ca_mkdir DIR MODE: make one directory if there is none, and remember that we did.
+ca_mkdir() {
+  [ ! -d "$1" ] || return 0
+  ca_note directory - "$1"
+  mkdir -m "$2" -- "$1" || ca_fail "cannot make $1"
+}
+
+# ca_temporary FILE: print the name of a new, empty file beside FILE.
+ca_temporary() { mktemp "${1%/*}/.compliance-agent.XXXXXX" || ca_fail "cannot make a file beside $1"; }
+
+# ca_label FILE: give a file its SELinux label, where there are any.
+ca_label() { if ca_have restorecon; then restorecon -- "$1" 2>/dev/null || :; fi; }
+
+# ca_put FILE MODE [OWNER:GROUP]: replace the file by standard input in one move, after ca_save.
+ca_put() {
+  ca_save "$1"
+  ca_new=$(ca_temporary "$1") || exit 1
+  if cat >"$ca_new" && chown "${3:-0:0}" "$ca_new" && chmod "$2" "$ca_new" && ca_sync "$ca_new" &&
+    mv -f -- "$ca_new" "$1"; then
+    ca_label "$1"
+    ca_left "$1"
+    return 0
+  fi
+  rm -f -- "$ca_new"
+  ca_fail "cannot write $1"
+}
+
+# ca_restore_one FILE: bring one file back to what ca_save or ca_save_mode kept. Ends the step when
+# somebody has changed the file since. A file that this attempt did not keep is left alone.
+ca_restore_one() {
+  ca_undo_dir
+  ca_path "$1"
+  if ca_kept=$(ca_noted file "$1"); then
+    if cmp -s -- "$ca_undo/$ca_kept" "$1" &&
+      [ "$(stat -c '%a %u:%g %Y' -- "$ca_undo/$ca_kept")" = "$(stat -c '%a %u:%g %Y' -- "$1")" ]; then return 0; fi
+    ca_unchanged "$1" || ca_fail "$1 was changed since; it is left as it is"
+    ca_new=$(ca_temporary "$1") || exit 1
+    if cp -p -- "$ca_undo/$ca_kept" "$ca_new" && ca_sync "$ca_new" && mv -f -- "$ca_new" "$1"; then
+      ca_label "$1"
+      return 0
+    fi
+    rm -f -- "$ca_new"
+    ca_fail "cannot restore $1"
+  elif ca_noted absent "$1" >/dev/null; then
+    [ -e "$1" ] || return 0
+    ca_unchanged "$1" || ca_fail "$1 was changed since; it is left as it is"
+    rm -f -- "$1" || ca_fail "cannot remove $1"
+  elif ca_kept=$(ca_noted mode "$1"); then
+    [ -e "$1" ] || return 0
+    chown "${ca_kept#* }" -- "$1" && chmod "${ca_kept% *}" -- "$1" || ca_fail "cannot restore the mode of $1"
+  fi
+}
+
+# ca_restore: bring back every file of this attempt. May be called again. In the manifest's order
+# by kind (absent, directory, file, mode) a directory of ours is empty before its turn comes.
+ca_restore() {
+  ca_undo_dir
+  [ -f "$ca_undo/manifest" ] || ca_fail "nothing was kept for attempt $CA_ATTEMPT"
+  while IFS='	' read -r ca_kind _ ca_target; do
+    case $ca_kind in
+      file | absent | mode) ca_restore_one "$ca_target" ;;
+      directory) rmdir -- "$ca_target" 2>/dev/null || : ;; # what others put there since stays
+    esac
+  done <<END
+$(sort "$ca_undo/manifest")
+END
+}
+
+# ca_service_start NAME [restart]: enable and start (or restart) a service; remembers how it was.
+ca_service_start() {
+  ca_service_state "$1"
+  [ "$ca_installed" = true ] || ca_fail "there is no service $1 here"
+  ca_note service "$ca_active $ca_enabled" "$1"
+  ca_verb=start
+  if [ "${2:-}" = restart ] && [ "$ca_active" = true ]; then ca_verb=restart; fi
+  if ca_systemd; then
+    [ "$ca_enabled" = true ] || systemctl -q enable -- "$1.service" || ca_fail "cannot enable $1"
+    systemctl "$ca_verb" -- "$1.service" || ca_fail "cannot $ca_verb $1"
+    return 0
+  fi
+  [ "$ca_enabled" = true ] || ca_service_boot "$1" true
+  if [ "$ca_active" = true ] && [ "$ca_verb" = start ]; then return 0; fi
+  ca_service_script "$1" "$ca_verb" || ca_fail "cannot $ca_verb $1"
+}
+
+# ca_service_boot NAME true|false: start a service at boot or not, without systemd.
+ca_service_boot() {
+  if ca_have rc-update; then
+    if [ "$2" = true ]; then rc-update -q add "$1" default; else rc-update -q del "$1" default; fi
+  elif ca_have update-rc.d; then
+    if [ "$2" = true ]; then update-rc.d "$1" enable; else update-rc.d "$1" disable; fi
+  elif ca_have chkconfig; then
+    if [ "$2" = true ]; then chkconfig "$1" on; else chkconfig "$1" off; fi
+  fi >/dev/null 2>&1 || ca_fail "cannot change whether $1 starts at boot"
+}
+
+# ca_service_script NAME VERB: call the init script. Its daemon must not hold our output open.
+ca_service_script() {
+  if ca_have rc-service; then rc-service "$1" "$2"; else "/etc/init.d/$1" "$2"; fi >/dev/null 2>&1
+}
+
+# ca_service_restore NAME: bring a service back to what ca_service_start found.
+ca_service_restore() {
+  ca_was=$(ca_noted service "$1") || return 0
+  ca_service_state "$1"
+  if [ "$ca_enabled" != "${ca_was#* }" ]; then
+    if ca_systemd; then
+      if [ "${ca_was#* }" = true ]; then systemctl -q enable -- "$1.service"; else systemctl -q disable -- "$1.service"; fi
+    else
+      ca_service_boot "$1" "${ca_was#* }"
+    fi || ca_fail "cannot change whether $1 starts at boot"
+  fi
+  [ "$ca_active" != "${ca_was% *}" ] || return 0
+  ca_verb=stop
+  if [ "${ca_was% *}" = true ]; then ca_verb=start; fi
+  if ca_systemd; then systemctl "$ca_verb" -- "$1.service"; else ca_service_script "$1" "$ca_verb"; fi ||
+    ca_fail "cannot $ca_verb $1"
+}
+
+# ca_sshd_reload: let the daemon that ca_sshd_find found read its configuration again (what every
+# init system's own reload does); sessions go on. Fails when the daemon is gone afterwards.
+ca_sshd_reload() {
+  [ -n "$ca_sshd_pid" ] || return 0
+  ca_sshd_run -t 2>/dev/null || return 1
+  kill -HUP "$ca_sshd_pid" || return 1
+  sleep 1
+  kill -0 "$ca_sshd_pid" 2>/dev/null
+}

@@ -1,0 +1,81 @@
+"""What every test shares: hypothesis profiles, and a loud list of tests that this machine cannot run.
+
+A test that needs root, a command or a variable says so with a marker (``root``, ``needs``,
+``needs_variable``). Where that is absent, the test is taken out of the run and named, with the
+reason, above pytest's closing line; nothing is left out silently.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# No deadline: the cores are shared, and a slow moment is no failure. "ci" draws the same examples in
+# every run and keeps no database, so that one run cannot depend on another.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# System administration's own folders are not on every user's PATH, but sshd and ip live there.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+_NOT_RUN: Final = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start with nothing left out."""
+    config.stash[_NOT_RUN] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what cannot run here, and remember why."""
+    not_run = {item.nodeid: reason for item in items if (reason := _reason_not_to_run(item))}
+    config.stash[_NOT_RUN].update(not_run)
+    items[:] = [item for item in items if item.nodeid not in not_run]
+
+
+def _reason_not_to_run(item: pytest.Item) -> str:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        return "needs root"
+    for command in _arguments(item.iter_markers("needs")):
+        if shutil.which(command) is None:
+            return f"needs the command {command}"
+    for name in _arguments(item.iter_markers("needs_variable")):
+        if not os.environ.get(name):
+            return f"needs the variable {name}"
+    return ""
+
+
+def _arguments(markers: Iterable[pytest.Mark]) -> list[str]:
+    return [argument for marker in markers for argument in marker.args]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand a worker's list to the process that prints (pytest-xdist)."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["not_run"] = session.config.stash[_NOT_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over a worker's list (pytest-xdist); every worker brings the same one."""
+    node.config.stash[_NOT_RUN].update(getattr(node, "workeroutput", {}).get("not_run", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name every test that did not run, and why."""
+    not_run = config.stash[_NOT_RUN]
+    if not not_run:
+        return
+    terminalreporter.section(f"{len(not_run)} tests DID NOT RUN on this machine", yellow=True, bold=True)
+    for nodeid, reason in sorted(not_run.items()):
+        terminalreporter.line(f"NOT RUN ({reason}): {nodeid}", yellow=True)

@@ -1,0 +1,1 @@
+"""Real machines for tests: an OpenSSH server, and whole private machines behind one."""
