@@ -36,6 +36,14 @@ def managed_known_hosts_path(state_dir: Path) -> Path:
     return state_dir / KNOWN_HOSTS_NAME
 
 
+def holds_managed_known_hosts(state_dir: Path) -> bool:
+    """Tell whether ``targets add`` has pinned a host key there (as far as this user can see)."""
+    try:
+        return managed_known_hosts_path(state_dir).is_file()
+    except OSError:
+        return False
+
+
 def read_managed_document(state_dir: Path) -> Located | None:
     """Return the managed targets file as read, or ``None`` when there is none.
 

@@ -80,7 +80,7 @@ def load_content(settings: Settings) -> Content:
         raise InputError(problems)
     local, bad_local = load_rule_files(settings.rule_paths, RuleSource.LOCAL)
     builtin, bad_builtin = load_rule_files([builtin_rules_path()], RuleSource.BUILTIN)
-    merged, replaced = merge_rules([*local, *builtin])
+    merged, replaced = merge_rules([*local, *builtin], [*bad_local, *bad_builtin])
     rules, refused = admit(merged, catalogue)
     return Content(catalogue, rules, (*bad_local, *bad_builtin, *replaced, *refused))
 

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
 
 from compliance_agent.adapters.input_files import read_input
-from compliance_agent.adapters.target_files import managed_known_hosts_path, read_managed_document, read_managed_targets
+from compliance_agent.adapters.target_files import (
+    holds_managed_known_hosts,
+    managed_known_hosts_path,
+    read_managed_document,
+    read_managed_targets,
+)
 from compliance_agent.app.alert_settings import AlertSettings
+from compliance_agent.app.parameter_checks import table_problems
 from compliance_agent.domain.gate import GatePolicy
-from compliance_agent.domain.parameters import problem_with
 from compliance_agent.domain.runbook import Model
 from compliance_agent.domain.target import Mode
 from compliance_agent.errors import InputError
@@ -33,7 +38,7 @@ from compliance_agent.wire.target_document import (
     target_problems,
     without_repeats,
 )
-from compliance_agent.wire.validation import RefusedError, did_you_mean, problems_of
+from compliance_agent.wire.validation import RefusedError, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,41 +315,21 @@ def _known_hosts_problems(settings: Settings, document: Located) -> list[InputPr
     over_ssh = [index for index, entry in enumerate(settings.entries) if entry.transport == "ssh"]
     if not over_ssh or settings.known_hosts is not None:
         return []
-    if settings.state_dir is not None and managed_known_hosts_path(settings.state_dir).is_file():
+    if settings.state_dir is not None and holds_managed_known_hosts(settings.state_dir):
         return []
     hint = "add known_hosts (path of a file of pinned host keys), or add the machine by: targets add"
     return [document.problem(("targets", over_ssh[0]), "a target over ssh needs pinned host keys", hint)]
 
 
 def catalogue_problems(settings: Settings, catalogue: Catalogue) -> list[InputProblem]:
-    """Return where the settings name runbooks or parameters that the catalogue does not know."""
+    """Return where the settings name unknown runbooks or parameters, or values that a runbook cannot work with."""
     document = settings._documents[0] if settings._documents else Located(None, "")  # noqa: SLF001 - same module
-    tables: list[tuple[Located, DocumentPath, Mapping[str, Any]]] = [
-        (document, ("runbooks", "modes"), settings.runbooks.modes),
-        (document, ("runbooks", "parameters"), settings.runbooks.parameters),
-    ]
-    tables += [(document, ("targets", i, "parameters"), one.parameters) for i, one in enumerate(settings.entries)]
+    shared = settings.runbooks.parameters
+    problems = list(table_problems(document, ("runbooks", "modes"), settings.runbooks.modes, catalogue, {}))
+    problems += table_problems(document, ("runbooks", "parameters"), shared, catalogue, {})
+    for index, entry in enumerate(settings.entries):
+        problems += table_problems(document, ("targets", index, "parameters"), entry.parameters, catalogue, shared)
     for index, entry in enumerate(settings._managed):  # noqa: SLF001 - same module
-        tables.append((settings._documents[1], ("targets", index, "parameters"), entry.parameters))  # noqa: SLF001
-    return [problem for table in tables for problem in _table_problems(*table, catalogue)]
-
-
-def _table_problems(
-    document: Located, path: DocumentPath, table: Mapping[str, Any], catalogue: Catalogue
-) -> Iterator[InputProblem]:
-    for runbook_id, value in table.items():
-        compiled = catalogue.get(runbook_id)
-        place = (*path, runbook_id)
-        if compiled is None:
-            hint = did_you_mean(runbook_id, [one.id for one in catalogue])
-            yield document.problem(place, f"there is no runbook {runbook_id}", hint)
-        elif isinstance(value, Mapping):
-            schemas = compiled.runbook.parameters
-            for name in value:
-                if name not in schemas:
-                    hint = did_you_mean(name, schemas)
-                    yield document.problem((*place, name), f"{runbook_id} has no parameter {name}", hint)
-                    continue
-                problem = problem_with(schemas[name], value[name])
-                if problem:
-                    yield document.problem((*place, name), f"the value {problem}")
+        managed = settings._documents[1]  # noqa: SLF001 - same module
+        problems += table_problems(managed, ("targets", index, "parameters"), entry.parameters, catalogue, shared)
+    return problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.observation import Observation
     from compliance_agent.engine.cycle import Turn
+    from compliance_agent.engine.plan import PlanItem
+
+TABLE_WIDTH_MIN: Final = 110
+"""Columns of a terminal below which a table is a list."""
 
 VERDICT_STYLE: Final = {
     Verdict.PASS: ("✓ pass", "green"),
@@ -41,15 +46,27 @@ OUTCOME_STYLE: Final = {
 
 
 def show_turns(console: Console, turns: Sequence[Turn], catalogue: Catalogue, *, with_plan: bool = True) -> None:
-    """Print one table for each target."""
+    """Print one table for each target; on a narrow terminal a list instead."""
     for turn in turns:
         console.print(_heading(turn))
         if turn.scan.unreached is not None:
             console.print(f"  [bold red]! {turn.scan.unreached.fault.value}[/]: {escape(turn.scan.unreached.message)}")
             if turn.scan.unreached.hint:
                 console.print(f"    {escape(turn.scan.unreached.hint)}")
-            continue
-        console.print(_table(turn, catalogue, with_plan=with_plan))
+        elif console.width < TABLE_WIDTH_MIN:
+            _list(console, turn, catalogue)
+        else:
+            console.print(_table(turn, catalogue, with_plan=with_plan))
+
+
+def _list(console: Console, turn: Turn, catalogue: Catalogue) -> None:
+    for seen in turn.scan.observations:
+        item = item_of(turn, seen)
+        line = Text(f" {seen.check_id}  ").append(_verdict(seen)).append(f"  {_hipaa(seen, catalogue, ', ')}")
+        if item:
+            line.append(f"  {_incident(item, ' ')}")
+        console.print(line)
+        console.print(Padding(_plan_text(turn, seen, catalogue), (0, 0, 0, 4)))
 
 
 def _heading(turn: Turn) -> Text:
@@ -73,8 +90,7 @@ def _table(turn: Turn, catalogue: Catalogue, *, with_plan: bool) -> Table:
         for seen in turn.scan.observations:
             table.add_row(seen.check_id, _hipaa(seen, catalogue), _verdict(seen), _why(seen, catalogue))
         return table
-    table.add_column("INCIDENT", no_wrap=True)
-    table.add_column("RULE", no_wrap=True)
+    table.add_column("INCIDENT, RULE", no_wrap=True)
     table.add_column("PLAN, OR WHY NOT" if turn.dry_run else "DONE, OR WHY NOT", overflow="fold", ratio=1)
     for seen in turn.scan.observations:
         item = item_of(turn, seen)
@@ -82,16 +98,20 @@ def _table(turn: Turn, catalogue: Catalogue, *, with_plan: bool) -> Table:
             seen.check_id,
             _hipaa(seen, catalogue),
             _verdict(seen),
-            f"{item.incident.severity} {item.incident.incident_id[:8]}" if item else "",
-            item.rule.rule_id if item and item.rule else "",
+            _incident(item, "\n") if item else "",
             _plan_text(turn, seen, catalogue),
         )
     return table
 
 
-def _hipaa(seen: Observation, catalogue: Catalogue) -> str:
+def _incident(item: PlanItem, separator: str) -> str:
+    rule = item.rule.rule_id if item.rule else "no rule"
+    return f"{item.incident.severity} {item.incident.incident_id[:8]}{separator}{rule}"
+
+
+def _hipaa(seen: Observation, catalogue: Catalogue, separator: str = "\n") -> str:
     compiled = catalogue.get(seen.check_id)
-    return "\n".join(compiled.runbook.controls.hipaa) if compiled else ""
+    return separator.join(compiled.runbook.controls.hipaa) if compiled else ""
 
 
 def _verdict(seen: Observation) -> Text:
@@ -110,7 +130,7 @@ def _plan_text(turn: Turn, seen: Observation, catalogue: Catalogue) -> Text:
         compiled = catalogue.get(seen.check_id)
         title = compiled.runbook.title if compiled else ""
         return Text(title if seen.verdict is Verdict.PASS else seen.reason, style="dim")
-    text = Text(seen.reason)
+    text = Text(seen.reason, style="")
     outcome = outcome_of(turn, seen)
     if outcome is None:
         return text.append("\nleft for the next turn")

@@ -11,7 +11,7 @@ from compliance_agent.domain.bundle import BundleStep, StepResult
 from compliance_agent.domain.facts import FactError, parse_facts
 from compliance_agent.domain.observation import HostFacts, Verdict
 from compliance_agent.domain.parameters import environment, resolve, substitute
-from compliance_agent.domain.pattern import compile_pattern
+from compliance_agent.domain.pattern import compile_pattern, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -169,8 +169,7 @@ class CompiledRunbook:
         failing = self._pattern(self.runbook.pass_when, parameters).first_failing(document)
         if failing is None:
             return Judgement(Verdict.PASS, "as it should be", facts)
-        detail = f"{failing.path} is {failing.actual}, expected {failing.expected}"
-        return Judgement(Verdict.FAIL, f"{self.runbook.fail_reason}: {detail}", facts)
+        return Judgement(Verdict.FAIL, f"{self.runbook.fail_reason}: {in_words(failing)}", facts)
 
     def guard_reason(self, facts: Mapping[str, JsonValue], parameters: Mapping[str, JsonValue], host: HostFacts) -> str:
         """Return why this must not be remediated here, or an empty string."""

@@ -61,6 +61,32 @@ class Clause:
     holds: bool
 
 
+_IN_WORDS: Final[Mapping[str, str]] = {
+    "$eq": "",
+    "$ne": "anything but ",
+    "$in": "one of ",
+    "$nin": "none of ",
+    "$ieq": "(in any case) ",
+    "$gt": "more than ",
+    "$gte": "at least ",
+    "$lt": "less than ",
+    "$lte": "at most ",
+    "$prefix": "beginning with ",
+    "$suffix": "ending in ",
+    "$contains": "with ",
+    "$wildcard": "like ",
+    "$regex": "matching ",
+    "$cidr": "within ",
+}
+
+
+def in_words(clause: Clause) -> str:
+    """Return a clause for people: ``number is 6, expected at most 4``."""
+    name, _, argument = clause.expected.partition(" ")
+    expected = f"{_IN_WORDS[name]}{argument}" if name in _IN_WORDS else clause.expected
+    return f"{clause.path} is {clause.actual}, expected {expected}"
+
+
 class Node(Protocol):
     """One compiled part of a pattern."""
 

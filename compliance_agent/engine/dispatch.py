@@ -50,7 +50,8 @@ class Remediation:
     """Something to change on the target.
 
     Attributes:
-        summary: What would be done, for people.
+        summary: What would be done, for people: ``run LIN-X-001: its title``.
+        done: The same when it is done: ``ran LIN-X-001``.
         runbook: The runbook; ``None`` for ``restart_service``.
         parameters: Its values.
         plain_steps: The steps where there is no runbook.
@@ -58,6 +59,7 @@ class Remediation:
     """
 
     summary: str
+    done: str
     runbook: CompiledRunbook | None
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     plain_steps: tuple[BundleStep, ...] = ()
@@ -158,7 +160,7 @@ class RunbookHandler:
             return NotApplicable(reason)
         if compiled.runbook.remediate.privilege == "root" and not request.host.is_root:
             return NotApplicable("needs root on the target: log in as root or set become: sudo")
-        return Remediation(f"run {compiled.id}: {compiled.runbook.title}", compiled, parameters)
+        return Remediation(f"run {compiled.id}: {compiled.runbook.title}", f"ran {compiled.id}", compiled, parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,8 @@ class RestartServiceHandler:
             timeout_s=60,
             needs_root=True,
         )
-        return Remediation(f"restart service {request.argument}", None, values, (step,))
+        name = request.argument
+        return Remediation(f"restart service {name}", f"restarted service {name}", None, values, (step,))
 
 
 @dataclass(frozen=True, slots=True)

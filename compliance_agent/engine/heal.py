@@ -105,11 +105,11 @@ def _conclude(
         check_result = verify(engine, target, check, work.runbook, now=now)
         spent_s += check_result.duration_s
         if check_result.passed:
-            return _finished(item, OutcomeKind.REMEDIATED, work.summary, attempt, records, now, spent_s), (
-                check_result.observations
-            )
+            return _finished(
+                item, OutcomeKind.REMEDIATED, f"{work.done}; a fresh check passes", attempt, records, now, spent_s
+            ), (check_result.observations)
     if check_result is not None and check_result.unreached is not None:
-        reason = f"{trouble or 'done'}; {check_result.trouble}"
+        reason = f"{trouble or work.done}; {check_result.trouble}"
         return _finished(item, OutcomeKind.INTERRUPTED, reason, attempt, records, now, spent_s), ()
     kind = OutcomeKind.FAILED if trouble else OutcomeKind.VERIFY_FAILED
     reason = trouble or (check_result.trouble if check_result else "")
@@ -210,7 +210,7 @@ def _alert(engine: Engine, item: PlanItem, work: Notification, now: datetime) ->
         dedupe_key=f"{work.kind.value}/{work.name}/{incident.fingerprint}",
         kind=work.kind,
         name=work.name,
-        summary=f"{incident.target_id}: {title}: {work.summary}",
+        summary=f"{incident.target_id}: {incident.check_id}: {item.observation.reason} ({work.summary})",
         document={
             "schema": "alert/v1",
             "kind": work.kind.value,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -38,6 +39,9 @@ from tests.support.state import (
     an_outcome,
     at,
 )
+
+if TYPE_CHECKING:
+    from compliance_agent.domain.json_value import JsonValue
 
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----"
 
@@ -123,7 +127,12 @@ def test_observations_can_be_asked_for_one_target(store) -> None:
 
 
 def test_numbers_in_facts_keep_every_digit(store) -> None:
-    facts = {"offset": Decimal("-0.000012345678901234567890"), "big": 10**18, "none": None, "list": [True, "x"]}
+    facts: dict[str, JsonValue] = {
+        "offset": Decimal("-0.000012345678901234567890"),
+        "big": 10**18,
+        "none": None,
+        "list": [True, "x"],
+    }
     scan(store, an_observation(facts=facts))
     kept = store.latest_observations()[0].facts
     assert kept == facts

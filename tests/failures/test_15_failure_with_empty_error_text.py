@@ -12,7 +12,7 @@ from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport
 from compliance_agent.domain.target import Target, TransportKind
 from compliance_agent.errors import TransportError, TransportFault
 from tests.support.peers import hang_up, peer, saying, silent, trickle
-from tests.support.sshd import make_key, start_sshd
+from tests.support.sshd import make_key
 
 if TYPE_CHECKING:
     import socket
@@ -46,9 +46,19 @@ def test_every_failure_says_what_happened_and_what_to_do(
 
 
 def test_a_target_without_a_user_is_not_tried_as_root(tmp_path: Path) -> None:
-    with start_sshd(tmp_path) as server:
-        transport = SshTransport(SshOptions(), KnownHosts.load([server.known_hosts]), CredentialReader())
-        with pytest.raises(TransportError, match="names no user") as caught:
-            transport.open(server.target(user=""))
-        assert "Connection from" not in server.log().partition("\n")[2]
+    (tmp_path / "known_hosts").touch()
+    transport = SshTransport(SshOptions(), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
+    key = str(make_key(tmp_path / "key"))
+    with peer(silent) as untouched, pytest.raises(TransportError, match="names no user") as caught:
+        transport.open(
+            Target(
+                "t",
+                "site",
+                transport=TransportKind.SSH,
+                host="127.0.0.1",
+                port=untouched.port,
+                identity_file=key,
+            )
+        )
+    assert untouched.connections == 0
     assert caught.value.fault is TransportFault.NOT_CONFIGURED

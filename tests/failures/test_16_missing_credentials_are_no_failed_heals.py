@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,13 +24,11 @@ def test_a_missing_credential_is_told_apart_and_nothing_is_tried_without_it(tmp_
     transport = SshTransport(SshOptions(), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
     (tmp_path / "password").touch(0o600)
     (tmp_path / "password").write_text("there\n")
-    secrets = {"password_file": str(tmp_path / "password")} | ({field: str(tmp_path / "missing")} if field else {})
-    if field is None:
-        secrets = {}
+    target = Target("t", "site", transport=TransportKind.SSH, host="127.0.0.1", user="u")
+    if field is not None:
+        missing: dict[str, Any] = {field: str(tmp_path / "missing")}
+        target = replace(target, **({"password_file": str(tmp_path / "password")} | missing))
     with peer(silent) as untouched, pytest.raises(CredentialError) as caught:
-        target = Target(
-            "t", "site", transport=TransportKind.SSH, host="127.0.0.1", port=untouched.port, user="u", **secrets
-        )
-        transport.open(target)
+        transport.open(replace(target, port=untouched.port))
     assert untouched.connections == 0
     assert caught.value.hint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,12 +60,18 @@ def an_attempt(
 
 
 def an_end(attempt: Attempt, kind: OutcomeKind = OutcomeKind.REMEDIATED, when: datetime = NOON) -> Outcome:
-    return replace(an_outcome(kind, when, reason="as told"), **_places(attempt), attempt_id=attempt.attempt_id)
-
-
-def _places(attempt: Attempt) -> dict[str, str]:
-    names = ("incident_id", "fingerprint", "target_id", "check_id", "rule_id", "action")
-    return {name: getattr(attempt, name) for name in names}
+    return Outcome(
+        kind=kind,
+        reason="as told",
+        incident_id=attempt.incident_id,
+        fingerprint=attempt.fingerprint,
+        target_id=attempt.target_id,
+        check_id=attempt.check_id,
+        at=when,
+        rule_id=attempt.rule_id,
+        action=attempt.action,
+        attempt_id=attempt.attempt_id,
+    )
 
 
 def an_outcome(

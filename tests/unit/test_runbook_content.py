@@ -13,8 +13,6 @@ from compliance_agent.domain.bundle import StepResult
 from compliance_agent.domain.rule import RuleSource
 from tests.support.content import (
     RUNBOOKS,
-    RecordedCase,
-    ShippedScript,
     execute_here,
     phases,
     recorded_cases,
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.domain.rule import Rule
+    from tests.support.content import RecordedCase, ShippedScript
 
 # Id, check type, severity and HIPAA citations, as the earlier system had them; rules and evidence refer to them.
 TABLE = [
@@ -66,7 +65,7 @@ def test_a_runbook_keeps_its_check_type_severity_and_citations(
 
 
 def test_exactly_the_runbooks_of_the_table_are_shipped() -> None:
-    assert IDS == [row[0] for row in TABLE]
+    assert [row[0] for row in TABLE] == IDS
 
 
 @pytest.mark.parametrize("runbook_id", IDS)

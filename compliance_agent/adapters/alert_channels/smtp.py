@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Final
@@ -99,7 +100,8 @@ class SmtpChannel:
         refused = client.send_message(mail)
         if refused:
             raise smtplib.SMTPRecipientsRefused(refused)
-        client.quit()
+        with suppress(smtplib.SMTPException, OSError):  # the mail was taken, whatever happens to the farewell
+            client.quit()
 
     def _mail(self, queued: QueuedAlert) -> EmailMessage:
         mail = EmailMessage()

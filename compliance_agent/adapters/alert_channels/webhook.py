@@ -89,6 +89,8 @@ class WebhookChannel:
                 self._post(session, body, headers)
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise self._unreachable(error, too_late=limit.passed) from error
+            if limit.passed:  # an answer that was cut off can still look like one
+                raise self._too_late()
 
     def _post(self, session: requests.Session, body: bytes, headers: Mapping[str, str]) -> None:
         with session.post(
@@ -119,9 +121,12 @@ class WebhookChannel:
             )
         return {"Authorization": f"Bearer {token}"}
 
+    def _too_late(self) -> ChannelError:
+        return ChannelError(f"webhook: no answer within {self.deadline_s:g} s", retryable=True)
+
     def _unreachable(self, error: Exception, *, too_late: bool) -> ChannelError:
         if too_late:
-            return ChannelError(f"webhook: no answer within {self.deadline_s:g} s", retryable=True)
+            return self._too_late()
         if isinstance(error, requests.exceptions.SSLError):
             return ChannelError(
                 f"webhook: TLS: {scrub(str(error))[:300]}",

@@ -124,7 +124,7 @@ def _try(agent: Agent, target: Target) -> Exit:
 @click.option("--mode", type=click.Choice(["observe", "enforce"]), default="observe", show_default=True)
 @click.option("--fingerprint", metavar="SHA256:...", help="Pin only a key with this fingerprint, without asking.")
 @config_option
-def add(  # noqa: PLR0913 - one parameter an option
+def add(  # noqa: PLR0913, PLR0917 - one parameter an option
     target_id: str,
     host: str,
     port: int,

@@ -41,9 +41,8 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
         target = next((one for one in settings.targets() if one.target_id == attempt.target_id), None)
         if target is None:
             raise ComplianceAgentError(f"{attempt.target_id} is no target any more", hint="add it again to undo there")
-        click.echo(
-            f"{attempt.runbook_id or attempt.action} on {target.target_id} ({target.address}), {past.finished_at:%Y-%m-%d %H:%M} UTC"
-        )
+        what = attempt.runbook_id or attempt.action
+        click.echo(f"{what} on {target.target_id} ({target.address}), {past.finished_at:%Y-%m-%d %H:%M} UTC")
         if not yes:
             click.confirm("Put back what it changed?", default=False, abort=True)
         now = SystemClock().now()

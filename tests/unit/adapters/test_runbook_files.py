@@ -271,6 +271,17 @@ def test_a_script_too_long_for_one_argument_is_refused(root: Path) -> None:
     assert any("bytes; a system takes" in problem for problem in problems_in(root))
 
 
+def test_a_shell_library_that_is_no_text_is_reported(root: Path) -> None:
+    (root / "linux" / "lib" / "change.sh").write_bytes(b"\xff")
+    assert "change.sh:1:1: the byte 0xff is not UTF-8 text" in problems_in(root)[0]
+
+
+def test_a_resource_folder_that_cannot_be_read_is_reported(root: Path) -> None:
+    (root / "linux" / "resources" / "host.yaml").unlink()
+    (root / "linux" / "resources" / "host.yaml").mkdir()
+    assert "is a folder, not a file" in problems_in(root)[0]
+
+
 def test_a_folder_that_is_none_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")

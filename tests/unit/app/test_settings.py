@@ -320,6 +320,62 @@ def test_runbooks_and_parameters_that_the_catalogue_does_not_know_are_named(tmp_
     ]
 
 
+RESTRICTED = """\
+schema: runbook/v1
+id: LIN-X-001
+version: 1
+title: X
+check_type: x
+severity: low
+platforms: [linux]
+controls: {hipaa: ["164.312(b)"]}
+parameters:
+  limit: {type: integer, description: L., default: 5}
+  name: {type: string, description: N., default: a}
+detect:
+  steps:
+    - {resource: narrow, with: {limit: {$param: limit}}}
+pass_when: {found: {$regex: {$param: name}}}
+fail_reason: f
+no_remedy_reason: a person decides
+"""
+NARROW = """\
+schema: resource/v1
+id: narrow
+platforms: [linux]
+description: N.
+parameters:
+  limit: {type: integer, description: L., max: 9}
+facts:
+  found: {type: string}
+get: {script: "echo found=x"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("{limit: 9, name: b}", ""),
+        ("{limit: 10}", "LIN-X-001 cannot work with these values: parameter limit got 10, need 9 or less"),
+        ("{name: '('}", "cannot work with these values: found.$regex: not a regular expression"),
+        ("{limit: x}", "the value is no integer"),
+    ],
+)
+def test_values_are_tried_where_a_runbook_uses_them(tmp_path: Path, values: str, message: str) -> None:
+    (tmp_path / "extra" / "resources").mkdir(parents=True)
+    (tmp_path / "extra" / "LIN-X-001.yaml").write_text(RESTRICTED)
+    (tmp_path / "extra" / "resources" / "narrow.yaml").write_text(NARROW)
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        f"site_id: a\nstate_dir: {tmp_path}\n"
+        f"targets: [{{id: x, transport: local, parameters: {{LIN-X-001: {values}}}}}]\n"
+    )
+    catalogue = load_catalogue([builtin_runbooks_path(), tmp_path / "extra"])
+    problems = [str(problem) for problem in catalogue_problems(load_settings(path), catalogue)]
+    assert len(problems) == bool(message)
+    assert all(message in problem and f"{path}:3" in problem for problem in problems)
+
+
 def known_keys(model: type[Model], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
@@ -337,6 +393,14 @@ def documented_rows() -> dict[str, str]:
 
 def test_every_key_is_documented_and_every_documented_key_is_known() -> None:
     assert set(documented_rows()) == {key for key, _field in known_keys(Settings)}
+
+
+def test_the_documented_example_is_a_settings_file(tmp_path: Path) -> None:
+    found = re.search(r"```yaml\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{found[1]}state_dir: {tmp_path}\n")
+    assert [target.target_id for target in load_settings(path).targets()] == ["reception", "this-machine"]
 
 
 def as_documented(field: Any) -> set[str]:

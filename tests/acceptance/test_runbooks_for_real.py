@@ -1,0 +1,237 @@
+"""Every remedy that needs no init system, for real: plant drift, heal, verify, heal again, undo byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from compliance_agent.domain.catalogue import CompiledRunbook, digest_of
+from compliance_agent.domain.runbook import Runbook
+from tests.support.content import run_steps, shipped
+from tests.support.overlay import OverlayMachine, overlay_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from compliance_agent.domain.catalogue import Judgement
+
+pytestmark = pytest.mark.root
+
+CATALOGUE: Final = shipped()
+
+# The kernel's audit belongs to the real machine, so its tool is stood in for by one that keeps a list.
+AUDITCTL: Final = r"""#!/bin/sh
+rules=/run/audit.rules
+touch $rules
+case $1 in
+  -s) echo 'enabled 1' ;;
+  -l) if [ -s $rules ]; then cat $rules; else echo 'No rules'; fi ;;
+  -w) echo "$*" >>$rules ;;
+  -W) shift; grep -vxF -e "-w $*" $rules >$rules.new; mv $rules.new $rules ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OverlayMachine]:
+    with overlay_machine(tmp_path_factory.mktemp("overlay")) as running:
+        running.write("/usr/local/sbin/auditctl", AUDITCTL, 0o755)
+        running.run("mkdir -p -m 0750 /etc/audit/rules.d", check=True)
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A way to spoil a machine that one runbook mends."""
+
+    runbook_id: str
+    plant: str
+    name: str = "plain"
+
+    def __str__(self) -> str:
+        return f"{self.runbook_id} {self.name}"
+
+
+DRIFTS: Final = [
+    Drift("LIN-SSH-001", "sed -i 's/^PermitRootLogin.*/PermitRootLogin yes/' /etc/ssh/sshd_config"),
+    Drift("LIN-SSH-001", "sed -i '/^PermitRootLogin/d' /etc/ssh/sshd_config", "by default"),
+    Drift(
+        "LIN-SSH-001",
+        "mkdir -p /etc/ssh/sshd_config.d; sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' /etc/ssh/sshd_config;"
+        " echo 'PermitRootLogin yes' >/etc/ssh/sshd_config.d/50-cloud.conf",
+        "in a drop-in",
+    ),
+    Drift("LIN-SSH-003", "echo 'MaxAuthTries 20' >>/etc/ssh/sshd_config"),
+    Drift("LIN-SSH-003", "printf 'Match User guest\\n  X11Forwarding no\\n' >>/etc/ssh/sshd_config", "before a Match"),
+    Drift("LIN-PERM-001", "chmod 0646 /etc/shadow"),
+    Drift("LIN-PERM-001", "chown operator:operator /etc/shadow", "owner"),
+    Drift("LIN-PERM-002", "chmod 0666 /etc/ssh/sshd_config"),
+    Drift("LIN-BANNER-001", "echo 'Welcome' >/etc/issue; chmod 0600 /etc/issue; rm -f /etc/issue.net"),
+    Drift("LIN-AUDIT-001", "echo '-w /etc/passwd -p wa -k identity' >/run/audit.rules"),
+]
+
+_TREES: Final = "/etc /root /home /usr/local"
+_LIST: Final = f"find {_TREES} -xdev -type f"
+
+
+def files(machine: OverlayMachine) -> str:
+    """Return name, mode, owner, time and content of every file that a remedy could touch."""
+    listing = f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {_LIST} -print0 | sort -z | xargs -0 sha256sum"
+    return machine.run(f"{listing}; find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort", check=True).stdout
+
+
+def execute(machine: OverlayMachine, script: str) -> bytes:
+    return machine.run("exec /bin/sh -s", stdin=script).stdout.encode()
+
+
+def detect(machine: OverlayMachine, compiled: CompiledRunbook) -> Judgement:
+    parameters = compiled.parameters({})
+    steps = [CATALOGUE.host_step(), *compiled.detect_steps(parameters)]
+    results = run_steps(steps, lambda script: execute(machine, script))
+    # The test machine may itself be a container; what is tested here is its own all the same.
+    host = replace(CATALOGUE.host_facts(results["@host"]), container=False)
+    judgement = compiled.judge(results, parameters, host)
+    assert not (judgement.verdict == "fail" and compiled.guard_reason(judgement.facts, parameters, host))
+    return judgement
+
+
+def change(machine: OverlayMachine, compiled: CompiledRunbook, phase: str, attempt_id: str) -> None:
+    build = {"remediate": compiled.remediate_steps, "rollback": compiled.rollback_steps}[phase]
+    steps = build(compiled.parameters({}), attempt_id=attempt_id)
+    results = run_steps(steps, lambda script: execute(machine, script), stop_on_failure=True)
+    assert [result.trouble() for result in results.values()] == [""] * len(steps)
+
+
+def get(runbook_id: str) -> CompiledRunbook:
+    compiled = CATALOGUE.get(runbook_id)
+    assert compiled is not None
+    return compiled
+
+
+@pytest.fixture
+def spoiled(machine: OverlayMachine, request: pytest.FixtureRequest) -> Iterator[tuple[OverlayMachine, Drift]]:
+    """A machine with one drift planted, and clean again afterwards."""
+    drift: Drift = request.param
+    machine.run("rm -rf /run/kept && mkdir /run/kept && cp -a /etc /run/kept/", check=True)
+    machine.run(drift.plant, check=True)
+    yield machine, drift
+    machine.run("find /etc -mindepth 1 -delete; cp -a /run/kept/etc/. /etc/; rm -f /run/audit.rules", check=True)
+    machine.run("rm -rf /var/lib/compliance-agent")
+
+
+@pytest.mark.parametrize("spoiled", DRIFTS, ids=str, indirect=True)
+def test_drift_is_healed_once_and_undone_byte_for_byte(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, drift = spoiled
+    compiled = get(drift.runbook_id)
+    before = files(machine)
+    assert detect(machine, compiled).verdict == "fail"
+    assert files(machine) == before
+
+    change(machine, compiled, "remediate", "attempt-1")
+    assert detect(machine, compiled).verdict == "pass"
+    healed = files(machine)
+    assert healed != before
+
+    change(machine, compiled, "remediate", "attempt-2")
+    assert files(machine) == healed
+
+    change(machine, compiled, "rollback", "attempt-1")
+    assert files(machine) == before
+    assert detect(machine, compiled).verdict == "fail"
+    change(machine, compiled, "rollback", "attempt-1")
+    assert files(machine) == before
+
+
+@pytest.mark.parametrize("spoiled", [DRIFTS[2]], ids=str, indirect=True)
+def test_undo_of_one_attempt_leaves_the_setting_of_another(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, _ = spoiled
+    root_login, tries = get("LIN-SSH-001"), get("LIN-SSH-003")
+    before = files(machine)
+    change(machine, root_login, "remediate", "attempt-1")
+    change(machine, tries, "remediate", "attempt-2")
+    change(machine, root_login, "rollback", "attempt-1")
+    assert detect(machine, root_login).verdict == "fail"
+    assert detect(machine, tries).verdict == "pass"
+    change(machine, tries, "rollback", "attempt-2")
+    assert files(machine) == before
+
+
+@pytest.mark.parametrize("spoiled", [DRIFTS[8]], ids=str, indirect=True)
+def test_undo_does_not_overwrite_what_a_person_wrote_since(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, drift = spoiled
+    compiled = get(drift.runbook_id)
+    change(machine, compiled, "remediate", "attempt-1")
+    machine.write("/etc/issue", "authorised by the owner\n")
+    steps = compiled.rollback_steps(compiled.parameters({}), attempt_id="attempt-1")
+    results = run_steps(steps, lambda script: execute(machine, script), stop_on_failure=True)
+    assert "/etc/issue was changed since" in " ".join(result.trouble() for result in results.values())
+    assert machine.read("/etc/issue") == "authorised by the owner\n"
+
+
+@pytest.mark.parametrize(
+    "spoiled", [Drift("LIN-BANNER-001", "ln -sf /etc/hostname /etc/issue")], ids=str, indirect=True
+)
+def test_a_symbolic_link_is_left_alone(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, drift = spoiled
+    compiled = get(drift.runbook_id)
+    steps = compiled.remediate_steps(compiled.parameters({}), attempt_id="attempt-1")
+    results = run_steps(steps, lambda script: execute(machine, script), stop_on_failure=True)
+    assert "is a symbolic link" in results[steps[0].step_id].trouble()
+    assert machine.read("/etc/hostname") == "clinic-host\n"
+
+
+@pytest.mark.parametrize("attempt_id", ["", "../../etc", ".hidden", "a b", "x" * 129])
+def test_an_unsafe_attempt_id_is_refused(machine: OverlayMachine, attempt_id: str) -> None:
+    compiled = get("LIN-PERM-002")
+    machine.run("chmod 0644 /etc/ssh/sshd_config", check=True)
+    steps = compiled.remediate_steps(compiled.parameters({}), attempt_id=attempt_id)
+    result = run_steps(steps, lambda script: execute(machine, script))[steps[0].step_id]
+    assert "attempt id" in result.trouble()
+    assert machine.run("stat -c %a /etc/ssh/sshd_config").stdout == "644\n"
+
+
+@pytest.mark.parametrize("spoiled", [Drift("LIN-PERM-002", "true")], ids=str, indirect=True)
+def test_copies_of_the_newest_fifty_attempts_are_kept(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, drift = spoiled
+    undo = "/var/lib/compliance-agent/undo"
+    machine.run(
+        f"mkdir -p {undo}; for i in $(seq 60); do mkdir {undo}/old-$i; touch -d @$i {undo}/old-$i; done", check=True
+    )
+    machine.run("chmod 0666 /etc/ssh/sshd_config", check=True)
+    change(machine, get(drift.runbook_id), "remediate", "attempt-1")
+    kept = machine.run(f"ls {undo}").stdout.split()
+    assert sorted(kept) == sorted(["attempt-1", *(f"old-{number}" for number in range(12, 61))])
+
+
+def test_a_kernel_setting_is_set_now_and_for_the_next_boot_and_both_undone(machine: OverlayMachine) -> None:
+    # A network setting belongs to this machine's own network namespace; the others would be the real machine's.
+    step = {"resource": "sysctl", "with": {"key": "net.ipv4.conf.all.log_martians", "value": 1}}
+    document = {
+        "schema": "runbook/v1",
+        "id": "TEST-001",
+        "version": 1,
+        "title": "Log packets that cannot be",
+        "check_type": "network",
+        "severity": "low",
+        "platforms": ["linux"],
+        "controls": {"hipaa": ["164.312(b)"]},
+        "detect": {"steps": [step]},
+        "pass_when": {"value": 1},
+        "fail_reason": "not logged",
+        "remediate": {"steps": [step]},
+        "rollback": {"steps": [step]},
+    }
+    runbook = Runbook.model_validate(document)
+    resources = {"sysctl": get("LIN-KERN-001").resources["sysctl"]}
+    compiled = CompiledRunbook(runbook, resources, CATALOGUE.library, digest_of(runbook, resources, CATALOGUE.library))
+    machine.run("echo 0 >/proc/sys/net/ipv4/conf/all/log_martians", check=True)
+    before = files(machine)
+    assert detect(machine, compiled).verdict == "fail"
+    change(machine, compiled, "remediate", "attempt-1")
+    assert detect(machine, compiled).verdict == "pass"
+    assert "net.ipv4.conf.all.log_martians = 1\n" in machine.read("/etc/sysctl.d/90-compliance-agent.conf")
+    change(machine, compiled, "rollback", "attempt-1")
+    assert detect(machine, compiled).verdict == "fail"
+    assert files(machine) == before
