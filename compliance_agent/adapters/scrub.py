@@ -15,7 +15,7 @@ REMOVED: Final = "[removed]"
 # A block whose end was cut off is removed to the end of the text.
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _HEADER: Final = re.compile(
-    r"((?:authorization|x-api-key|x-auth-token|(?:set-)?cookie)[\"']?[ \t]*[:=][ \t]*)(?!\[removed\])[^\r\n]+",
+    r"((?:authorization|x-api-key|x-auth-token|(?:set-)?cookie)[\"']?[ \t]*[:=][ \t]*+)[^\r\n]+",
     re.IGNORECASE,
 )
 _SCHEME: Final = re.compile(r"\b(bearer|basic)[ \t]+(?=[^\s]*[0-9=])[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE)
@@ -23,8 +23,8 @@ _USER_INFO: Final = re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]{1,256}@")
 _CRYPT: Final = re.compile(r"\$(?:1|2[abxy]?|5|6|7|y|gy|md5|argon2[a-z]{1,2})\$[^\s:\"']{8,}")
 _NAMED: Final = re.compile(
     r"((?:password|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential)s?[\"']?"
-    r"[ \t]*[:=][ \t]*|(?:passwd|pwd|\bpass)=)"
-    r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s,;&\"'\]}]+)",
+    r"[ \t]*[:=][ \t]*+|(?:passwd|pwd|\bpass)=)"
+    r"(\[removed\]|\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s,;&\"'\]}]+)",
     re.IGNORECASE,
 )
 _KNOWN: Final = re.compile(

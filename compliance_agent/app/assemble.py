@@ -102,7 +102,7 @@ class Agent:
     """The assembled agent.
 
     Attributes:
-        settings: What it was made from.
+        settings: What it goes by now.
         engine: What runs turns.
         store: The state behind the engine, with its read side.
 
@@ -158,13 +158,17 @@ def assemble(settings: Settings, *, access: Access, events: Events) -> Iterator[
 
 
 def rebuild(agent: Agent, settings: Settings) -> Engine:
-    """Return an engine for changed settings over the same state; the old one goes on until its turns end.
+    """Return an engine for changed settings over the same state, and have the agent go by those settings.
+
+    The old engine goes on until its turns end.
 
     Raises:
         InputError: Settings, rules or runbooks are malformed.
 
     """
-    return _engine(settings, load_content(settings), agent.store, agent.engine.events)
+    agent.engine = _engine(settings, load_content(settings), agent.store, agent.engine.events)
+    agent.settings = settings
+    return agent.engine
 
 
 def _open_store(settings: Settings, access: Access) -> MemoryStore | Reader:

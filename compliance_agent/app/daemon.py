@@ -1,11 +1,14 @@
 """The daemon: one turn per target, again and again, each target on its own clock.
 
 A slow or dead target never delays another: every target has at most one turn in flight, in a pool
-of workers, and its next turn is planned when the last one ended. A stop lets what has begun finish.
+of workers, and a turn that outlasts its interval is followed by the next one at once. A slow alert
+channel delays no turn either: housekeeping has a thread of its own. A stop lets what has begun finish,
+and begins nothing more.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,14 +43,6 @@ class Monotonic(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What the daemon works with; replaced as a whole when the settings change."""
-
-    engine: Engine
-    targets: Sequence[Target]
-
-
-@dataclass(frozen=True, slots=True)
 class Schedule:
     """When targets are scanned.
 
@@ -55,7 +50,7 @@ class Schedule:
         interval_s: Seconds between the start of two turns of one target.
         jitter: Share of the interval by which each turn may come early or late, 0 to 0.5, so that
             a fleet does not beat in step.
-        workers: Most turns at once.
+        workers: Most turns at once; fixed for the daemon's life.
 
     """
 
@@ -64,11 +59,26 @@ class Schedule:
     workers: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the daemon works with; replaced as a whole when the settings change."""
+
+    engine: Engine
+    targets: Sequence[Target]
+    schedule: Schedule = field(default_factory=Schedule)
+
+
 @dataclass(slots=True)
 class _Slot:
+    """One target's place in the schedule; ``due_s`` is infinite when the target was taken out."""
+
     target: Target
     due_s: float
     running: Future[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self.running is not None and not self.running.done()
 
 
 @dataclass
@@ -76,21 +86,20 @@ class Daemon:
     """Runs turns until told to stop.
 
     Attributes:
-        work: Engine and targets.
-        schedule: When.
+        work: Engine, targets and when.
         clock: Wall time; read once a turn.
         monotonic: Time of the schedule.
         rng: Chance for jitter.
         events: Listener.
         dry_run: End every turn at the plan.
         after_turn: Called with each turn, from the worker's thread.
-        housekeeping: Called about every two seconds from the main thread: delivers alerts, prunes.
+        housekeeping: Called about every two seconds, one call at a time, in a thread of its own, and
+            once more at the end: delivers alerts, prunes.
         reload: Returns new work when the settings changed, else ``None``; errors are its own affair.
 
     """
 
     work: Work
-    schedule: Schedule
     clock: Clock
     monotonic: Monotonic
     rng: Random
@@ -101,6 +110,7 @@ class Daemon:
     reload: Callable[[], Work | None] = lambda: None
     _stopping: bool = False
     _pause: threading.Event = field(default_factory=threading.Event)
+    _house: Future[None] | None = None
 
     def stop(self) -> None:
         """Ask for a stop; safe in a signal handler (a plain flag: setting an Event there can deadlock)."""
@@ -115,45 +125,49 @@ class Daemon:
         """Run until ``stop``; with ``once``, one turn of each target."""
         slots = self._first_slots(spread=not once)
         next_check_s = self.monotonic()
-        with ThreadPoolExecutor(self.schedule.workers, thread_name_prefix="turn") as pool:
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="house") as house,
+            ThreadPoolExecutor(self.work.schedule.workers, thread_name_prefix="turn") as pool,
+        ):
             while not self._stopping and (slots or not once):
                 now_s = self.monotonic()
                 if now_s >= next_check_s:
                     next_check_s = now_s + _RELOAD_CHECK_S
-                    slots = self._look_after(slots, once=once)
+                    self._start_housekeeping(house)
+                    slots = slots if once else self._take_up_changes(slots)
                 self._start_due(pool, slots, now_s)
-                if once:
-                    slots = {name: slot for name, slot in slots.items() if not self._is_over(slot)}
+                slots = {name: slot for name, slot in slots.items() if not self._is_over(slot, once=once)}
                 self._pause.wait(self._pause_s(slots))
-            self.events.emit("daemon.stopping", running=sum(slot.running is not None for slot in slots.values()))
-        self.housekeeping(self.clock.now())
+            self.events.emit("daemon.stopping", running=sum(slot.is_busy for slot in slots.values()))
+        self._keep_house()
 
     def _first_slots(self, *, spread: bool) -> dict[str, _Slot]:
         """Give every target its first turn: spread over a tenth of the interval, the first one at once."""
         now_s, targets = self.monotonic(), self.work.targets
-        step_s = self.schedule.interval_s * 0.1 / len(targets) if targets and spread else 0.0
+        step_s = self.work.schedule.interval_s * 0.1 / len(targets) if targets and spread else 0.0
         return {target.target_id: _Slot(target, now_s + step_s * index) for index, target in enumerate(targets)}
 
     def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float) -> None:
         for slot in slots.values():
-            if slot.running is not None and slot.running.done():
-                slot.running = None
-            if slot.running is None and slot.due_s <= now_s:
+            if not slot.is_busy and slot.due_s <= now_s:
                 slot.due_s = now_s + self._interval_s()
                 slot.running = pool.submit(self._turn, self.work.engine, slot.target)
 
     def _interval_s(self) -> float:
-        jitter = self.schedule.jitter
-        return self.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
+        jitter = self.work.schedule.jitter
+        return self.work.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
 
-    def _is_over(self, slot: _Slot) -> bool:
-        return slot.running is not None and slot.running.done()
+    def _is_over(self, slot: _Slot, *, once: bool) -> bool:
+        """Tell whether no turn will follow: the only one has ended, or the target was taken out."""
+        return not slot.is_busy and (slot.due_s == math.inf or (once and slot.running is not None))
 
     def _pause_s(self, slots: dict[str, _Slot]) -> float:
-        idle = [slot.due_s for slot in slots.values() if slot.running is None]
+        idle = [slot.due_s for slot in slots.values() if not slot.is_busy]
         return min(_POLL_S, max(0.0, min(idle) - self.monotonic())) if idle else _POLL_S
 
     def _turn(self, engine: Engine, target: Target) -> None:
+        if self._stopping:  # it waited for a free worker, and has not begun
+            return
         try:
             turn = run_turn(
                 engine,
@@ -166,20 +180,32 @@ class Daemon:
         except Exception as error:  # noqa: BLE001 - one target's trouble must not end the daemon; it is told in full
             self.events.emit("turn.failed", target=target.target_id, error=f"{type(error).__name__}: {error}")
 
-    def _look_after(self, slots: dict[str, _Slot], *, once: bool) -> dict[str, _Slot]:
-        """Do the housekeeping and take up changed settings; targets that stay keep their schedule."""
+    def _start_housekeeping(self, house: ThreadPoolExecutor) -> None:
+        if self._house is None or self._house.done():
+            self._house = house.submit(self._keep_house)
+
+    def _keep_house(self) -> None:
         try:
             self.housekeeping(self.clock.now())
         except Exception as error:  # noqa: BLE001 - an undeliverable alert or a full disk must not end the daemon
             self.events.emit("housekeeping.failed", error=f"{type(error).__name__}: {error}")
-        changed = None if once else self.reload()
+
+    def _take_up_changes(self, slots: dict[str, _Slot]) -> dict[str, _Slot]:
+        """Take up changed settings; targets that stay keep their schedule, and none gets two turns at once."""
+        changed = self.reload()
         if changed is None:
             return slots
-        self.work = changed
-        now_s = self.monotonic()
+        latest_s = self.monotonic() + changed.schedule.interval_s
         kept: dict[str, _Slot] = {}
         for target in changed.targets:
             old = slots.get(target.target_id)
-            kept[target.target_id] = _Slot(target, old.due_s if old else now_s, old.running if old else None)
+            if old is None or old.due_s == math.inf:
+                kept[target.target_id] = _Slot(target, self.monotonic(), old.running if old else None)
+            else:
+                sooner = changed.schedule.interval_s < self.work.schedule.interval_s
+                due_s = min(old.due_s, latest_s) if sooner else old.due_s
+                kept[target.target_id] = _Slot(target, due_s, old.running)
+        self.work = changed
         self.events.emit("daemon.reloaded", targets=len(kept), rules=len(changed.engine.rules))
-        return kept
+        gone = {name: slot for name, slot in slots.items() if name not in kept and slot.is_busy}
+        return kept | {name: _Slot(slot.target, math.inf, slot.running) for name, slot in gone.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.target_files import managed_targets_path
 from compliance_agent.app.assemble import rebuild
-from compliance_agent.app.daemon import Work
+from compliance_agent.app.daemon import Schedule, Work
 from compliance_agent.app.settings import load_settings
 from compliance_agent.errors import ComplianceAgentError
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from compliance_agent.app.settings import Settings
 
 
+_FIXED: Final = ("state_dir", "log", "schedule.workers", "alerts.repeat_s")
+"""Settings that are read at the start only."""
+
+
 class Reloader:
-    """Watches the settings file, the managed targets and the local rules by time and size."""
+    """Watches the settings file, the managed targets, and local rules and runbooks, by time and size."""
 
     def __init__(self, settings: Settings, agent: Agent) -> None:
         """Remember how the files look now."""
-        self._settings = settings
+        self._settings = self._started_with = settings
         self._agent = agent
         self._engine = agent.engine
         self._seen = self._look()
@@ -29,7 +33,12 @@ class Reloader:
 
     def work(self) -> Work:
         """Return what the daemon works with now."""
-        return Work(self._engine, self._settings.targets())
+        schedule = self._settings.schedule
+        return Work(
+            self._engine,
+            self._settings.targets(),
+            Schedule(schedule.linux_interval_s, float(schedule.jitter), schedule.workers),
+        )
 
     def force(self) -> None:
         """Ask for a reload at the next look; safe in a signal handler."""
@@ -47,6 +56,9 @@ class Reloader:
         except ComplianceAgentError as error:
             self._agent.engine.events.emit("settings.refused", error=error.message, hint="the last good ones go on")
             return None
+        held = [name for name in _FIXED if _value(settings, name) != _value(self._started_with, name)]
+        if held:
+            self._agent.engine.events.emit("settings.need_restart", settings=held, hint="restart to take them up")
         self._settings = settings
         return self.work()
 
@@ -55,6 +67,13 @@ class Reloader:
         if self._settings.state_dir is not None:
             files.append(managed_targets_path(self._settings.state_dir))
         return tuple(_stamp(file) for path in files for file in _files_of(path))
+
+
+def _value(settings: Settings, name: str) -> object:
+    value: object = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -71,6 +71,11 @@ def _remediate(engine: Engine, target: Target, item: PlanItem, work: Remediation
         outcome = _outcome(item, OutcomeKind.UNREACHABLE, error.message, now, attempt_id=attempt.attempt_id)
         engine.store.finish(outcome)
         return outcome
+    except Exception as error:
+        # A fault of ours must not leave the attempt open, or the incident would be blocked until a restart.
+        reason = f"{type(error).__name__}: {error}"
+        engine.store.finish(_outcome(item, OutcomeKind.INTERRUPTED, reason, now, attempt_id=attempt.attempt_id))
+        raise
     outcome, observations = _conclude(engine, target, item, work, attempt, done, now=now)
     engine.store.finish(outcome, observations=observations)
     return outcome
@@ -105,9 +110,9 @@ def _conclude(
         check_result = verify(engine, target, check, work.runbook, now=now)
         spent_s += check_result.duration_s
         if check_result.passed:
-            return _finished(
-                item, OutcomeKind.REMEDIATED, f"{work.done}; a fresh check passes", attempt, records, now, spent_s
-            ), (check_result.observations)
+            reason = f"{work.done}; a fresh check passes"
+            healed = _finished(item, OutcomeKind.REMEDIATED, reason, attempt, records, now, spent_s)
+            return healed, check_result.observations
     if check_result is not None and check_result.unreached is not None:
         reason = f"{trouble or work.done}; {check_result.trouble}"
         return _finished(item, OutcomeKind.INTERRUPTED, reason, attempt, records, now, spent_s), ()

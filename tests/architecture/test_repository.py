@@ -31,6 +31,12 @@ SECRETS: Final = {
     "a password in an address": re.compile(r"://[^\s/:@$<{]+:[^\s/:@$<{*]{3,}@(?!example)[a-z]"),
 }
 
+INVENTED_SECRETS: Final = {
+    "tests/unit/adapters/test_scrub.py": "what the scrubber must recognise",
+    "tests/unit/app/test_settings.py": "an address with a password, which settings refuse",
+}
+"""Files that must hold what looks like a secret, each with its reason."""
+
 
 def findings(root: Path, files: list[Path], patterns: dict[str, re.Pattern[str]]) -> list[str]:
     found = []
@@ -52,7 +58,8 @@ def test_no_file_names_a_machine_or_a_registry(root, repository_files) -> None:
 
 
 def test_no_file_holds_what_looks_like_a_secret(root, repository_files) -> None:
-    assert findings(root, repository_files, SECRETS) == []
+    files = [name for name in repository_files if name.as_posix() not in INVENTED_SECRETS]
+    assert findings(root, files, SECRETS) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,11 +39,10 @@ _CLERK_HASH: Final = (
     "$6$clerksalt$XU7xw3Shco3xCv8kczPZoDQxPDyZ6O7TZIeTbexbvXO/F3O5g9FKKCtHyo4Apmgdv1GVpe3akU.VM88ms8RpY."
 )
 
-# Runs in the new namespaces and stays as their first process; "$1" is the work folder.
+# Runs in the new namespaces and stays as their first process; "$1" is the work folder, "$2" Python.
 _INIT: Final = r"""
 set -e
 umask 022
-trap '' CHLD
 R=$1/root
 mount -t tmpfs -o mode=0700 overlay-machine "$1"
 mkdir -p "$1/upper/var" "$1/work" "$R"
@@ -66,7 +66,12 @@ mount -t sysfs -o ro sysfs "$R/sys"
 ip link set lo up 2>/dev/null || :
 chroot "$R" /bin/sh -e -s
 echo ready
-exec sleep infinity
+exec "$2" -I -S -c '
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans vanish by themselves
+while True:
+    signal.pause()
+'
 """
 
 # The base, written inside. Passwords are hashes of CLERK_PASSWORD or none.
@@ -289,7 +294,7 @@ def _boot(folder: Path, base: str) -> subprocess.Popen[bytes]:
     flags = ["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     with (folder / "base.sh").open("rb") as script, (folder / "boot.log").open("wb") as log:
         unshare = subprocess.Popen(
-            ["unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(folder / "machine")],
+            ["unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(folder / "machine"), sys.executable],
             stdin=script,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -87,3 +87,28 @@ def saying(text: bytes) -> Callable[[socket.socket, threading.Event], None]:
         connection.recv(1024)
 
     return behaviour
+
+
+def dropping_first(port: int) -> Callable[[socket.socket, threading.Event], None]:
+    """Return a behaviour: hang up on the first connection, relay the later ones to a real server."""
+    seen: list[socket.socket] = []
+
+    def behaviour(connection: socket.socket, _over: threading.Event) -> None:
+        seen.append(connection)
+        if len(seen) == 1:
+            return
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            upward = threading.Thread(target=_copy, args=(connection, server))
+            upward.start()
+            _copy(server, connection)
+            upward.join()
+
+    return behaviour
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

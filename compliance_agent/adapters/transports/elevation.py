@@ -79,14 +79,14 @@ def prepare(script: str, *, become: Become, password: Secret | None, timeout_s: 
     shell = _SHELL.replace("@LIMIT@", str(math.ceil(timeout_s) + _OVERTIME_S))
     body = script.encode()
     if become is Become.NONE:
-        return Launch(f"/bin/sh -c '{shell}'", body)
+        return Launch(f"exec /bin/sh -c '{shell}'", body)
     marker = secrets.token_hex(16).encode()
     head = b'[ "$(id -u)" = 0 ] || exit 77; printf "%s\\n" ' + marker + b"\n"
     if password is None:
-        return Launch(f"/bin/sh -c '{_SUDO_WITHOUT_PASSWORD.replace('@SHELL@', shell)}'", head + body, marker)
+        return Launch(f"exec /bin/sh -c '{_SUDO_WITHOUT_PASSWORD.replace('@SHELL@', shell)}'", head + body, marker)
     text = _SUDO_WITH_PASSWORD.replace("@SKIP@", _SKIP_PASSWORD).replace("@SHELL@", shell)
     lines = password.reveal().encode() + b"\n" + _END_OF_PASSWORD.encode() + b"\n"
-    return Launch(f"/bin/sh -c '{text}'", lines + head + body, marker)
+    return Launch(f"exec /bin/sh -c '{text}'", lines + head + body, marker)
 
 
 def read_become_password(target: Target, reader: CredentialReader) -> Secret | None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import selectors
-import shlex
 import signal
 import subprocess
 import threading
@@ -101,7 +100,7 @@ class LocalSession:
     def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
         # Without sudo the group is killed from here, so no `timeout` has to stand in between.
         plain = self._target.become is Become.NONE
-        command = ["/bin/sh", "-s"] if plain else shlex.split(launch.command)
+        command = ["/bin/sh", "-s"] if plain else ["/bin/sh", "-c", launch.command]
         try:
             return subprocess.Popen(
                 command,

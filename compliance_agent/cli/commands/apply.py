@@ -62,6 +62,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
     configure_logs(settings, verbose=verbose)
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=Access.TURNS, events=events) as agent:
+        agent.recover(SystemClock().now())
         with events.shown():
             turns = _plan(agent, targets, settings)
         if not yes and not _agreed(turns, agent):

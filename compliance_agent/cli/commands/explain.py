@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 
 @click.command("explain", help="Say clause by clause why rules do, or do not, match an incident.")
-@click.argument("incident_path", metavar="INCIDENT.json", type=click.Path(allow_dash=True, path_type=Path))
+@click.argument(
+    "incident_path",
+    metavar="INCIDENT.json",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
 @click.option("--rule", "rule_id", metavar="ID", help="Only this rule, with every clause.")
 @settings_options
 @format_option

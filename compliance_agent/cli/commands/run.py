@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import structlog
@@ -15,10 +15,11 @@ from compliance_agent.adapters.logging_setup import LogFormat, configure_logging
 from compliance_agent.adapters.notify import Notifier
 from compliance_agent.adapters.version import version
 from compliance_agent.app.assemble import Access, assemble
-from compliance_agent.app.daemon import Daemon, Schedule
+from compliance_agent.app.daemon import Daemon
 from compliance_agent.app.reload import Reloader
 from compliance_agent.cli.common import config_option, settings_for
 from compliance_agent.cli.exits import Exit
+from compliance_agent.cli.output import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +28,18 @@ if TYPE_CHECKING:
     from compliance_agent.engine.cycle import Turn
 
 
+_ERRORS: Final = frozenset({"turn.failed", "housekeeping.failed", "settings.refused"})
+_WARNINGS: Final = frozenset({"scan.unreached", "attempt.interrupted", "settings.need_restart"})
+
+
 class LogEvents:
-    """Writes every event of the engine to the log."""
+    """Writes every event of the engine to the log: trouble as a warning or an error, the rest as information."""
 
     def emit(self, event: str, **fields: object) -> None:
         """Write one event."""
-        structlog.get_logger().info(event, **fields)
+        log = structlog.get_logger()
+        write = log.error if event in _ERRORS else log.warning if event in _WARNINGS else log.info
+        write(event, **fields)
 
 
 @click.command("run", help="Scan and heal for ever (the daemon).")
@@ -49,9 +56,6 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
         reloader = Reloader(settings, agent)
         daemon = Daemon(
             work=reloader.work(),
-            schedule=Schedule(
-                settings.schedule.linux_interval_s, float(settings.schedule.jitter), settings.schedule.workers
-            ),
             clock=clock,
             monotonic=time.monotonic,
             rng=SystemRandom(),
@@ -73,7 +77,7 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
             quarantined=len(agent.engine.quarantined),
             dry_run=dry_run,
         )
-        notifier.ready(f"watching {len(settings.targets())} targets")
+        notifier.ready(f"watching {plural(len(settings.targets()), 'target')}")
         daemon.run(once=once)
     events.emit("daemon.stopped")
     return Exit.CLEAN

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from compliance_agent.adapters.scrub import names_a_secret, scrub
 
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\nSECRETPART\n-----END OPENSSH PRIVATE KEY-----"
+BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\nSECRETPART"
+KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY}\n-----END OPENSSH PRIVATE KEY-----"
 RANDOM = base64.b64encode(hashlib.sha512(b"a token").digest()).decode().replace("/", "x")
 
 GOES = [

@@ -161,17 +161,17 @@ def test_an_error_that_no_channel_should_raise_is_scrubbed_and_tried_again() -> 
 def test_a_store_that_cannot_be_written_is_reported_and_not_raised() -> None:
     class Full(MemoryStore):
         def alert_delivered(self, alert_id: str, channel: str) -> None:
-            raise StoreError("the disk is full")
+            raise StoreError(f"the disk is full, {alert_id} on {channel} was not kept")
 
     store = Full()
     store.finish(an_outcome(), alerts=[an_alert()])
-    assert worker(store, FakeChannel()).deliver_due().trouble == "the disk is full"
+    assert worker(store, FakeChannel()).deliver_due().trouble.startswith("the disk is full")
 
 
 def test_nothing_that_goes_wrong_is_raised() -> None:
     class Broken(MemoryStore):
         def due_alerts(self, now: datetime, limit: int, channels: Sequence[str]) -> list[QueuedAlert]:
-            raise ZeroDivisionError
+            raise ZeroDivisionError(now, limit, channels)
 
     assert "unexpected" in worker(Broken(), FakeChannel()).deliver_due().trouble
 

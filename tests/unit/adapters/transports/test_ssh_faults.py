@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,12 +19,11 @@ from compliance_agent.adapters.known_hosts import HostKey, KnownHosts, fetch_hos
 from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport
 from compliance_agent.domain.target import Target, TransportKind
 from compliance_agent.errors import CredentialError, TransportError, TransportFault
-from tests.support.peers import hang_up, peer, saying, silent, trickle
+from tests.support.peers import dropping_first, hang_up, peer, saying, silent, trickle
 from tests.support.sshd import make_key, public_key, start_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.support.sshd import SshdServer
 
@@ -139,6 +139,15 @@ def test_a_peer_that_hangs_up_before_the_banner_is_tried_twice(
         fault = _fault(_transport(known, replace(_QUICK, connect_timeout_s=10)), _target(tmp_path, dropping.port))
         assert dropping.connections == 2
     assert (fault.fault, fault.retryable) == (TransportFault.CLOSED, True)
+
+
+def test_a_connection_dropped_at_random_is_made_up_for(server: SshdServer, known: Path) -> None:
+    with peer(dropping_first(server.port)) as crowded:
+        for key in fetch_host_keys(server.host, server.port, timeout_s=10):
+            pin(known, "127.0.0.1", crowded.port, key)
+        with _transport(known, SshOptions()).open(server.target(port=crowded.port)) as session:
+            assert session.run("echo x", timeout_s=60, output_max_bytes=10).stdout == b"x\n"
+        assert crowded.connections == 2
 
 
 @pytest.mark.parametrize(
@@ -267,8 +276,9 @@ def _freeze(pids: list[int]) -> None:
 
 
 def _kill(pids: list[int]) -> None:
-    for pid in pids[:1]:
-        os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_server_frozen_before_the_command_starts_times_out(tmp_path: Path) -> None:
