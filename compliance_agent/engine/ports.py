@@ -139,7 +139,7 @@ class Store(Protocol):
         ...
 
     def history(self, fingerprint: str, *, since: datetime) -> Sequence[FinishedAttempt]:
-        """Return the attempts for this fingerprint that finished at or after ``since``, oldest first."""
+        """Return the attempts for this fingerprint that ended, or were undone, since then; oldest first."""
         ...
 
     def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:

@@ -10,12 +10,13 @@ import pytest
 from compliance_agent.domain.catalogue import CompiledRunbook, digest_of
 from compliance_agent.domain.runbook import Runbook
 from tests.support.content import run_steps, shipped
-from tests.support.overlay import OverlayMachine, overlay_machine
+from tests.support.overlay import overlay_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from compliance_agent.domain.catalogue import Judgement
+    from tests.support.overlay import OverlayMachine
 
 pytestmark = pytest.mark.root
 
@@ -72,12 +73,12 @@ DRIFTS: Final = [
     Drift("LIN-AUDIT-001", "echo '-w /etc/passwd -p wa -k identity' >/run/audit.rules"),
 ]
 
-_TREES: Final = "/etc /root /home /usr/local"
+_TREES: Final = "/etc /home"
 _LIST: Final = f"find {_TREES} -xdev -type f"
 
 
 def files(machine: OverlayMachine) -> str:
-    """Return name, mode, owner, time and content of every file that a remedy could touch."""
+    """Return name, mode, owner, time and content of every file that these remedies could touch."""
     listing = f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {_LIST} -print0 | sort -z | xargs -0 sha256sum"
     return machine.run(f"{listing}; find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort", check=True).stdout
 

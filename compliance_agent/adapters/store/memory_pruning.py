@@ -28,7 +28,7 @@ class _Pruner:
     def outcomes(self) -> None:
         state = self.state
         before = len(state.outcomes)
-        state.outcomes = [one for one in state.outcomes if one.last_seen_at > self.cutoff]
+        state.outcomes = [one for one in state.outcomes if one.last_seen_at >= self.cutoff]
         order = sorted(range(len(state.outcomes)), key=lambda index: (state.outcomes[index].last_seen_at, index))
         kept = set(order[max(0, len(order) - self.limits.outcomes_max) :])
         state.outcomes = [one for index, one in enumerate(state.outcomes) if index in kept]

@@ -78,7 +78,7 @@ def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
         "unfinished_attempts": counts.unfinished_attempts,
         "dropped": dict(counts.dropped),
         "state_bytes": counts.size_bytes,
-        "exit_code": int(_exit(store)),
+        "exit_code": int(_exit(store, {target.target_id for target in settings.targets()})),
     }
 
 
@@ -117,7 +117,7 @@ def _outcomes(store: ReadOnlyStore) -> list[JsonValue]:
 def _alerts(store: ReadOnlyStore, channels: Sequence[str]) -> list[JsonValue]:
     """Return what was not delivered: waiting, or given up."""
     rows: list[JsonValue] = []
-    for state in (AlertState.PENDING, AlertState.DEAD):
+    for state in (AlertState.PENDING, AlertState.PARTLY_DELIVERED, AlertState.DEAD):
         for queued in store.alerts(state):
             errors = [f"{one.channel}: {one.last_error}" for one in queued.deliveries if one.last_error]
             rows.append(
@@ -133,9 +133,11 @@ def _alerts(store: ReadOnlyStore, channels: Sequence[str]) -> list[JsonValue]:
     return rows
 
 
-def _exit(store: ReadOnlyStore) -> Exit:
-    codes = [Exit.UNREACHABLE for status in store.targets() if status.fault]
-    codes += [Exit.ERROR for one in store.latest_observations() if one.verdict is Verdict.ERROR]
+def _exit(store: ReadOnlyStore, shown: set[str]) -> Exit:
+    """Return the code of what is shown; what is left of targets that were taken out since does not count."""
+    codes = [Exit.UNREACHABLE for status in store.targets() if status.fault and status.target_id in shown]
+    seen = (one for one in store.latest_observations() if one.target_id in shown)
+    codes += [Exit.ERROR for one in seen if one.verdict is Verdict.ERROR]
     held = {OutcomeKind.SUPPRESSED, OutcomeKind.AWAITING_APPROVAL}
     codes += [Exit.HELD if one.outcome_kind in held else Exit.DRIFT for one in store.open_incidents()]
     return worst(codes)

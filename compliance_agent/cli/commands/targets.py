@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,6 +187,8 @@ def _agree_on_keys(host: str, port: int, fingerprint: str | None, *, timeout_s: 
     for key in keys:
         click.echo(f"  {key.key_type} {key.fingerprint}")
     click.echo("Compare with the machine's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask: standard input is no terminal. Add --fingerprint SHA256:...")
     click.confirm("Are they the same? Pin them?", default=False, abort=True)
     return keys
 

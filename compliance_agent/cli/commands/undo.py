@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @verbose_option
 def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, verbose: bool) -> int:
     """Undo one attempt; the agent then leaves that incident alone for the gate's window."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask: standard input is no terminal. Add --yes to go on unasked.")
     settings = settings_for(config)
     configure_logs(settings, verbose=verbose)
     events = ProgressEvents(1, verbose=verbose)
