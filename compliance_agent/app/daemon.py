@@ -70,7 +70,7 @@ class Work:
 
 @dataclass(slots=True)
 class _Slot:
-    """One target's place in the schedule; ``due_s`` is infinite when the target was taken out."""
+    """One target's place in the schedule; ``due_s`` is infinite when no further turn is to follow."""
 
     target: Target
     due_s: float
@@ -79,6 +79,10 @@ class _Slot:
     @property
     def is_busy(self) -> bool:
         return self.running is not None and not self.running.done()
+
+    @property
+    def is_over(self) -> bool:
+        return self.due_s == math.inf and not self.is_busy
 
 
 @dataclass
@@ -135,8 +139,8 @@ class Daemon:
                     next_check_s = now_s + _RELOAD_CHECK_S
                     self._start_housekeeping(house)
                     slots = slots if once else self._take_up_changes(slots)
-                self._start_due(pool, slots, now_s)
-                slots = {name: slot for name, slot in slots.items() if not self._is_over(slot, once=once)}
+                self._start_due(pool, slots, now_s, once=once)
+                slots = {name: slot for name, slot in slots.items() if not slot.is_over}
                 self._pause.wait(self._pause_s(slots))
             self.events.emit("daemon.stopping", running=sum(slot.is_busy for slot in slots.values()))
         self._keep_house()
@@ -147,19 +151,15 @@ class Daemon:
         step_s = self.work.schedule.interval_s * 0.1 / len(targets) if targets and spread else 0.0
         return {target.target_id: _Slot(target, now_s + step_s * index) for index, target in enumerate(targets)}
 
-    def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float) -> None:
+    def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float, *, once: bool) -> None:
         for slot in slots.values():
             if not slot.is_busy and slot.due_s <= now_s:
-                slot.due_s = now_s + self._interval_s()
+                slot.due_s = math.inf if once else now_s + self._interval_s()
                 slot.running = pool.submit(self._turn, self.work.engine, slot.target)
 
     def _interval_s(self) -> float:
         jitter = self.work.schedule.jitter
         return self.work.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
-
-    def _is_over(self, slot: _Slot, *, once: bool) -> bool:
-        """Tell whether no turn will follow: the only one has ended, or the target was taken out."""
-        return not slot.is_busy and (slot.due_s == math.inf or (once and slot.running is not None))
 
     def _pause_s(self, slots: dict[str, _Slot]) -> float:
         idle = [slot.due_s for slot in slots.values() if not slot.is_busy]

@@ -70,6 +70,7 @@ class BundleStep:
     Attributes:
         step_id: Letters, digits and ``@ . _ / -``.
         script: POSIX ``sh``.
+        prelude: Shell functions put in front of the script; sent once, however many steps share them.
         environment: Variables that it sees beside the base ones; upper-case names.
         timeout_s: Its own limit, whole seconds.
         needs_root: Not run (and said so) when the session is not root.
@@ -81,6 +82,7 @@ class BundleStep:
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_s: int = 30
     needs_root: bool = False
+    prelude: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +156,21 @@ def compile_bundle(
         message = "the nonce must be 16 to 64 lower-case hex digits"
         raise ValueError(message)
     parts = [_HEADER.format(path=_PATH, nonce=nonce, step_shell=shlex.quote(_STEP_SHELL))]
+    preludes = {text: f"L{number}" for number, text in enumerate(dict.fromkeys(step.prelude for step in steps))}
+    parts.extend(f"{name}={shlex.quote(text)}\n" for text, name in preludes.items())
     seen: set[str] = set()
     for step in steps:
         if not _STEP_ID.match(step.step_id) or step.step_id in seen:
             message = f"step id {step.step_id!r} is malformed or stands twice"
             raise ValueError(message)
         seen.add(step.step_id)
-        parts.append(_compile_step(step, output_max_bytes + 1, stop_on_failure=stop_on_failure))
+        library = preludes[step.prelude]
+        parts.append(_compile_step(step, library, output_max_bytes + 1, stop_on_failure=stop_on_failure))
     parts.append("exit 0\n")
     return "".join(parts)
 
 
-def _compile_step(step: BundleStep, cap: int, *, stop_on_failure: bool) -> str:
+def _compile_step(step: BundleStep, library: str, cap: int, *, stop_on_failure: bool) -> str:
     exports = []
     for name, value in step.environment.items():
         if not _VARIABLE.match(name) or "\0" in value:
@@ -173,7 +178,7 @@ def _compile_step(step: BundleStep, cap: int, *, stop_on_failure: bool) -> str:
             raise ValueError(message)
         exports.append(f"{name}={shlex.quote(value)}; export {name}; ")
     privilege = "root" if step.needs_root else "user"
-    call = f"step {step.step_id} {step.timeout_s} {privilege} {cap} {shlex.quote(step.script)}"
+    call = f'step {step.step_id} {step.timeout_s} {privilege} {cap} "${library}"{shlex.quote(step.script)}'
     ending = " || exit 0" if stop_on_failure else ""
     return f"( {''.join(exports)}{call} ){ending}\n"
 

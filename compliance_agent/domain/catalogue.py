@@ -108,7 +108,8 @@ class CompiledRunbook:
             script, values = self._script_of(step, operation, parameters)
             yield BundleStep(
                 step_id=f"{self.id}/{index}",
-                script=f"{library}\n{script}" if library else script,
+                script=script,
+                prelude=f"{library}\n" if library else "",
                 environment={**environment(values), **extra},
                 timeout_s=step.timeout_s or phase.timeout_s,
                 needs_root=phase.privilege == "root",
@@ -229,7 +230,9 @@ class Catalogue:
     def host_step(self) -> BundleStep:
         """Return the step that asks a machine what it is."""
         assert self._host.get is not None  # noqa: S101 - loading checks it
-        return BundleStep(HOST_STEP, f"{self.library.detect}\n{self._host.get.script}", timeout_s=HOST_TIMEOUT_S)
+        return BundleStep(
+            HOST_STEP, self._host.get.script, timeout_s=HOST_TIMEOUT_S, prelude=f"{self.library.detect}\n"
+        )
 
     def host_facts(self, result: StepResult) -> HostFacts:
         """Return what the machine said of itself.

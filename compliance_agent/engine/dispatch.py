@@ -209,7 +209,8 @@ class RestartServiceHandler:
             return NotApplicable("needs root on the target: log in as root or set become: sudo")
         step = BundleStep(
             step_id="restart_service/0",
-            script=f"{catalogue.library.detect}{catalogue.library.change}\n{resource.set.script}",
+            script=resource.set.script,
+            prelude=f"{catalogue.library.detect}{catalogue.library.change}\n",
             environment=environment(values),
             timeout_s=60,
             needs_root=True,

@@ -113,7 +113,7 @@ class BrittleTransport:
                 raise TransportError(TransportFault.CLOSED, "the connection was lost", retryable=True)
             return result
 
-        return _Watched(session, watched)  # type: ignore[return-value]
+        return _Watched(session, watched)
 
 
 class _Watched:
@@ -143,6 +143,7 @@ class World:
     target: Target
     transport: BrittleTransport
     events: Recorder
+    store: MemoryStore
     now: datetime = NOON
     turns: list[Turn] = field(default_factory=list)
 
@@ -187,15 +188,16 @@ def make_world(folder: Path, *checks: str, rules: list[Rule] | None = None, poli
     catalogue = load_catalogue([builtin_runbooks_path(), content])
     admitted, quarantined = admit(rules if rules is not None else [rule(check) for check in checks], catalogue)
     transport, events = BrittleTransport(), Recorder()
+    store = MemoryStore()
     engine = Engine(
         catalogue=catalogue,
         rules=admitted,
         quarantined=quarantined,
         transports={TransportKind.LOCAL: transport},
-        store=MemoryStore(),
+        store=store,
         ids=SystemIds(),
         events=events,
         policy=policy or GatePolicy(cooldown_s=0),
     )
     target = Target("front-desk", "clinic", checks=CheckSelection(include=tuple(checks)))
-    return World(folder, engine, target, transport, events)
+    return World(folder, engine, target, transport, events, store)

@@ -106,6 +106,15 @@ def test_a_step_that_needs_root_says_so_and_is_not_run() -> None:
     assert result.trouble() == "needs root"
 
 
+def test_a_library_is_sent_once_and_stands_in_front_of_each_step_that_shares_it():
+    library = "greet() { echo \"hello $1\"; }\n"
+    steps = [BundleStep(name, f"greet {name}", prelude=library) for name in ("a", "b")]
+    results = run(*steps, BundleStep("c", "greet c"))
+    assert [results[name].stdout for name in ("a", "b")] == ["hello a", "hello b"]
+    assert not results["c"].succeeded
+    assert compile_bundle(steps, nonce=NONCE).count("hello") == 1
+
+
 def test_no_temporary_file_is_needed() -> None:
     """The bundle runs where nothing at all can be written: no here-document, no capture file."""
     script = compile_bundle([BundleStep("a", "echo x=1")], nonce=NONCE)

@@ -32,7 +32,7 @@ def test_a_dry_run_foretells_and_changes_nothing(tmp_path):
     assert outcome.kind is OutcomeKind.WOULD_CHANGE
     assert not outcome.kind.is_success
     assert world.says(HEALS) == "bad"
-    assert world.engine.store.counts().outcomes == 0
+    assert world.store.counts().outcomes == 0
     assert world.transport.opens == 1
 
 
@@ -43,7 +43,7 @@ def test_drift_is_healed_and_verified_by_a_fresh_detect(tmp_path):
     assert outcome.kind is OutcomeKind.REMEDIATED
     assert world.says(HEALS) == "good"
     assert world.transport.opens == 3  # scan, deed, fresh detect
-    assert world.engine.store.open_incidents() == []
+    assert world.store.open_incidents() == []
     assert world.turn().items == ()
 
 
@@ -51,7 +51,7 @@ def test_the_intent_is_durable_before_the_deed(tmp_path):
     world = make_world(tmp_path, HEALS)
     world.say(HEALS, "bad")
     unfinished: list[int] = []
-    world.transport.before_run = lambda _number: unfinished.append(world.engine.store.counts().unfinished_attempts)
+    world.transport.before_run = lambda _number: unfinished.append(world.store.counts().unfinished_attempts)
     world.turn()
     assert unfinished == [0, 1, 1]
 
@@ -63,7 +63,7 @@ def test_without_a_durable_intent_nothing_is_done(tmp_path):
     def refuse(_attempt: Attempt) -> None:
         raise StoreError("the disk is full")
 
-    world.engine.store.begin = refuse  # type: ignore[method-assign]
+    world.store.begin = refuse  # type: ignore[method-assign,assignment]
     with pytest.raises(StoreError):
         world.turn()
     assert world.says(HEALS) == "bad"
@@ -98,7 +98,7 @@ def test_a_target_that_cannot_be_reached_has_no_drift_and_keeps_its_incident(tmp
     assert turn.scan.unreached.hint == "start it"
     assert turn.scan.observations == ()
     assert turn.outcomes == ()
-    assert len(world.engine.store.open_incidents()) == 1
+    assert len(world.store.open_incidents()) == 1
 
 
 def test_a_target_lost_before_the_deed_is_unreachable_never_a_failed_heal(tmp_path):
@@ -145,7 +145,7 @@ def test_a_fix_that_comes_back_three_times_is_suppressed_and_somebody_is_told(tm
     assert "came back 3 times" in outcome.reason
     assert outcome.until is not None
     assert world.says(HEALS) == "bad"
-    (queued,) = world.engine.store.alerts()
+    (queued,) = world.store.alerts()
     assert "healing is paused" in queued.alert.summary
 
 
@@ -156,7 +156,7 @@ def test_suppression_stops_dispatch_only(tmp_path):
         world.turn()
     turn = world.turn()
     assert [seen.verdict for seen in turn.scan.observations] == [Verdict.FAIL]
-    assert len(world.engine.store.open_incidents()) == 1
+    assert len(world.store.open_incidents()) == 1
 
 
 def test_the_suppressed_incident_does_not_grow_the_store_at_every_scan(tmp_path):
@@ -164,17 +164,17 @@ def test_the_suppressed_incident_does_not_grow_the_store_at_every_scan(tmp_path)
     for _ in range(4):
         world.say(HEALS, "bad")
         world.turn()
-    before = world.engine.store.counts().outcomes
+    before = world.store.counts().outcomes
     world.turn()
     world.turn()
-    assert world.engine.store.counts().outcomes == before
+    assert world.store.counts().outcomes == before
 
 
 def test_failed_attempts_are_escalated_to_a_person_once(tmp_path):
     world = make_world(tmp_path, NO_HELP)
     world.say(NO_HELP, "bad")
     assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.VERIFY_FAILED] * 3 + [OutcomeKind.ESCALATED] * 2
-    assert len(world.engine.store.alerts()) == 1
+    assert len(world.store.alerts()) == 1
 
 
 def test_the_cooldown_defers_the_next_attempt(tmp_path):
@@ -201,7 +201,7 @@ def test_telling_a_person_goes_to_the_durable_queue_once(tmp_path, action, kind)
     world = make_world(tmp_path, HEALS, rules=[rule(HEALS, action)])
     world.say(HEALS, "bad")
     assert [world.outcome().kind for _ in range(3)] == [kind] * 3
-    (queued,) = world.engine.store.alerts()
+    (queued,) = world.store.alerts()
     assert queued.alert.document["check_id"] == HEALS
     assert world.says(HEALS) == "bad"
 
@@ -210,7 +210,7 @@ def test_a_dry_run_tells_nobody(tmp_path):
     world = make_world(tmp_path, HEALS, rules=[rule(HEALS, "alert:front-desk")])
     world.say(HEALS, "bad")
     assert world.outcome(dry_run=True).kind is OutcomeKind.WOULD_CHANGE
-    assert world.engine.store.alerts() == []
+    assert world.store.alerts() == []
 
 
 @pytest.mark.parametrize("where", ["site", "target", "runbook"])
@@ -227,7 +227,7 @@ def test_observe_wins_wherever_it_stands(tmp_path, where):
     assert outcome.kind is OutcomeKind.WOULD_CHANGE
     assert "mode is observe" in outcome.reason
     assert world.says(HEALS) == "bad"
-    assert world.engine.store.counts().attempts == 0
+    assert world.store.counts().attempts == 0
 
 
 def test_a_guard_makes_the_remedy_not_applicable_with_its_reason(tmp_path):
