@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -99,9 +97,10 @@ def run(arguments: Sequence[str]) -> int:
     except ComplianceAgentError as error:
         show_error(error)
         return Exit.ERROR
-    except BrokenPipeError:
-        # The reader went away (a pager, head). Point stdout elsewhere so that Python's own flush at exit is quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as error:
+        # click and rich both end the process with 1 when the reader went away (a pager, head): that is no error.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         return Exit.CLEAN
     return result if isinstance(result, int) else Exit.CLEAN
 

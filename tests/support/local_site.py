@@ -218,7 +218,7 @@ def on_a_terminal(
 ) -> tuple[str, int]:
     """Run one command line on a terminal; return all that it showed, and its exit code.
 
-    ``answers`` are pairs: when the first was shown, the second is typed.
+    ``answers`` are pairs: when the first was shown, the second is typed (``^C`` interrupts).
     """
     shown = environment(TERM="xterm-256color", COLUMNS=str(columns), **variables)
     if variables.get("NO_COLOR") is None:
@@ -227,12 +227,23 @@ def on_a_terminal(
     with subprocess.Popen(command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=shown) as process:
         os.close(theirs)
         waiting, text = list(answers), b""
-        while data := _read_terminal(ours):
-            text += data
-            if waiting and waiting[0][0].encode() in text:
-                os.write(ours, waiting.pop(0)[1].encode())
-        os.close(ours)
+        try:
+            while data := _read_terminal(ours):
+                text += data
+                if waiting and waiting[0][0].encode() in text:
+                    _type(process, ours, waiting.pop(0)[1])
+        finally:
+            os.close(ours)
+            if waiting:
+                process.kill()
         return text.decode(), process.wait(WAIT_S)
+
+
+def _type(process: subprocess.Popen[bytes], descriptor: int, answer: str) -> None:
+    if answer == "^C":  # the terminal is not the process's controlling one, so the key itself would not do it
+        process.send_signal(signal.SIGINT)
+    else:
+        os.write(descriptor, answer.encode())
 
 
 def _read_terminal(descriptor: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,8 @@ def show(runbook_id: str, config: Path | None, output: str, *, local: bool) -> i
     if output == Format.TABLE:
         _show_one(compiled)
     else:
-        print_json({**compiled.runbook.model_dump(mode="json", by_alias=True), "digest": compiled.digest})
+        runbook = json.loads(compiled.runbook.model_dump_json(by_alias=True), parse_float=Decimal)
+        print_json({**runbook, "digest": compiled.digest})
     return Exit.CLEAN
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,7 +56,7 @@ class World:
             work=self.work(*self.targets),
             clock=FakeClock(),
             monotonic=lambda: self.now_s,
-            rng=rng or Random(7),
+            rng=rng or Random(7),  # noqa: S311 - jitter is no secret
             events=self.events,
             _pause=self,  # type: ignore[arg-type] # only wait() is asked for
             **options,
@@ -172,7 +173,7 @@ def test_jitter_stays_within_its_share_of_the_interval(seed, jitter):
         work=Work(Engine(), [], schedule),  # type: ignore[arg-type] # a stub
         clock=FakeClock(),
         monotonic=lambda: 0.0,
-        rng=Random(seed),
+        rng=Random(seed),  # noqa: S311 - jitter is no secret
         events=Recorder(),
     )
     assert INTERVAL_S * (1 - jitter) - 1e-9 <= made._interval_s() <= INTERVAL_S * (1 + jitter) + 1e-9
@@ -182,11 +183,12 @@ def test_jitter_stays_within_its_share_of_the_interval(seed, jitter):
 def test_the_drawn_jitter_is_the_gap_between_turns(world, share, gap_s):
     class Drawn:
         def uniform(self, low: float, high: float) -> float:
-            return low + (high - low) * share
+            drawn: float = low + (high - low) * share
+            return drawn
 
     found = world("a", until_s=50, schedule=Schedule(INTERVAL_S, 0.5, 1)).run(rng=Drawn())
     starts = found.started["a"]
-    gaps = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(starts)]
     assert gaps == pytest.approx([gap_s] * len(gaps), abs=POLL_S)
     assert len(gaps) >= 2
 
@@ -233,7 +235,7 @@ def test_failing_housekeeping_is_told_and_the_daemon_goes_on(world):
 def test_housekeeping_comes_every_two_seconds_and_once_more_at_the_end(world):
     calls: list[object] = []
     found = world("a", until_s=9).run(housekeeping=calls.append)
-    gaps = [after - before for before, after in zip(found.started["house"], found.started["house"][1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(found.started["house"])]
     assert gaps == pytest.approx([2.0] * 4, abs=POLL_S)
     assert len(calls) == len(found.started["house"]) + 1
 
