@@ -62,7 +62,7 @@ class Reloader:
         self._settings = settings
         return self.work()
 
-    def _look(self) -> tuple[tuple[str, int, int], ...]:
+    def _look(self) -> tuple[tuple[str, int, int, int], ...]:
         files = [Path(self._settings.source), *self._settings.rule_paths, *self._settings.runbook_paths]
         if self._settings.state_dir is not None:
             files.append(managed_targets_path(self._settings.state_dir))
@@ -83,9 +83,9 @@ def _files_of(path: Path) -> list[Path]:
         return [path]
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> tuple[str, int, int, int]:
     try:
         status = path.stat()
     except OSError:
-        return (str(path), 0, 0)
-    return (str(path), status.st_mtime_ns, status.st_size)
+        return (str(path), 0, 0, 0)
+    return (str(path), status.st_ino, status.st_mtime_ns, status.st_size)
