@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from compliance_agent.cli.exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 COMMANDS: Final = {
     "plan": "Scan and show what would be done. Writes nothing.",
@@ -31,6 +34,23 @@ COMMANDS: Final = {
 """Every command with its one line of help, in the order in which help lists them."""
 
 
+class _ReaderGoneError(Exception):
+    """Who read standard output went away (a pager, head): no error, there is just nobody left to tell."""
+
+
+@contextmanager
+def _reader_may_go() -> Iterator[None]:
+    # click and rich would both end the process with 1.
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise _ReaderGoneError from error
+        raise
+
+
 class LazyGroup(click.Group):
     """A group whose commands live in ``cli.commands.<name>`` and are imported on use."""
 
@@ -47,6 +67,16 @@ class LazyGroup(click.Group):
         module = import_module(f"compliance_agent.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - click's own shape
+        """Read the command line; help and the version are printed here."""
+        with _reader_may_go():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        with _reader_may_go():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
@@ -97,10 +127,9 @@ def run(arguments: Sequence[str]) -> int:
     except ComplianceAgentError as error:
         show_error(error)
         return Exit.ERROR
-    except SystemExit as error:
-        # click and rich both end the process with 1 when the reader went away (a pager, head): that is no error.
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
+    except _ReaderGoneError:
+        # Point stdout elsewhere so that Python's own flush at exit is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.CLEAN
     return result if isinstance(result, int) else Exit.CLEAN
 

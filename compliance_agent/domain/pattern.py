@@ -216,7 +216,12 @@ class _Any:
         return any(part.matches(value) for part in self.parts)
 
     def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        yield Clause(path, f"$or {show(self.source)}", show(value), self.matches(value))
+        """Yield one clause when it holds; else those of the alternative that came nearest (the first of several)."""
+        if self.matches(value):
+            yield Clause(path, f"$or {show(self.source)}", show(value), holds=True)
+            return
+        alternatives = [list(part.explain(value, path)) for part in self.parts]
+        yield from min(alternatives, key=lambda clauses: sum(not clause.holds for clause in clauses))
 
 
 @dataclass(frozen=True, slots=True)

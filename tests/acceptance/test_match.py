@@ -167,7 +167,7 @@ def test_a_bad_incident_names_its_file_and_line(matcher, line, why):
         ('{"rules": [{"incident_pattern": {"a": 1}}]}', ": rules[0].rule_id:", "is missing"),
         ('{"rules": [{"rule_id": "r", "incident_pattern": {}}]}', ": rules[0].incident_pattern:", "empty"),
         ('{"rules": [\n}', ":2:1:", "not JSON"),
-        ("rules:\n  - rule_id: r\n    incident_pattern: {a: no}\n", ":3:26:", "no"),
+        ("rules:\n  - rule_id: r\n    incident_pattern: {a: no}\n", ":3:27:", "no"),
         ("rules:\n  - rule_id: r\n    incident_pattern:\n      a: {$nope: 1}\n", ":4:", "$nope"),
         ("rules:\n  - rule_id: r\n    incident_pattern:\n      a: {$regex: '('}\n", ":4:", "RE2"),
         ("rules:\n  - rule_id: r\n    incident_pattern: {a: 1}\n    priority: high\n", ":4:", "priority"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
-from compliance_agent.domain.bundle import StepResult
+from compliance_agent.domain.bundle import BundleStep, StepResult
+from compliance_agent.domain.facts import parse_facts
 from compliance_agent.domain.rule import RuleSource
 from tests.support.content import (
     RUNBOOKS,
@@ -235,3 +236,28 @@ def test_a_check_writes_nothing_as_strace_sees_it(runbook_id: str, tmp_path: Pat
     assert [
         line for line in lines if _WRITES.search(line) and '"/dev/null"' not in line and "/dev/tty" not in line
     ] == []
+
+
+def file_mode_of(path: Path) -> dict[str, object]:
+    """Run the real ``file_mode`` resource on a path here; return its facts."""
+    resource = CATALOGUE.resource("file_mode")
+    assert resource is not None
+    assert resource.get is not None
+    environment = {"PARAM_PATH": str(path), "PARAM_MAX_MODE": "0600", "PARAM_GROUPS": "root"}
+    prelude = f"{CATALOGUE.library.detect}\n"
+    step = BundleStep("file_mode", resource.get.script, environment, prelude=prelude)
+    result = run_steps([step], execute_here)["file_mode"]
+    return dict(parse_facts(result.stdout, resource.facts)) if result.succeeded else {"trouble": result.trouble()}
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_not_there(tmp_path: Path) -> None:
+    """A fresh machine without OpenSSH has no /etc/ssh; that is no error."""
+    assert file_mode_of(tmp_path / "no" / "folder" / "file")["exists"] is False
+
+
+def test_the_excess_bits_of_a_mode_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    facts = file_mode_of(path)
+    assert (facts["mode"], facts["excess"]) == ("0644", "0044")

@@ -107,7 +107,7 @@ def test_a_step_that_needs_root_says_so_and_is_not_run() -> None:
 
 
 def test_a_library_is_sent_once_and_stands_in_front_of_each_step_that_shares_it():
-    library = "greet() { echo \"hello $1\"; }\n"
+    library = 'greet() { echo "hello $1"; }\n'
     steps = [BundleStep(name, f"greet {name}", prelude=library) for name in ("a", "b")]
     results = run(*steps, BundleStep("c", "greet c"))
     assert [results[name].stdout for name in ("a", "b")] == ["hello a", "hello b"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compliance_agent.domain.pattern import DEPTH_MAX, OPERATOR_NAMES, PatternError, compile_pattern
+from compliance_agent.domain.pattern import DEPTH_MAX, OPERATOR_NAMES, PatternError, compile_pattern, in_words
 
 if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
@@ -204,3 +204,16 @@ def test_a_missing_field_is_shown_as_missing_not_as_null() -> None:
     clause = compile_pattern({"a": 1}).first_failing({})
     assert clause is not None
     assert clause.actual == "(missing)"
+
+
+def test_of_several_alternatives_the_nearest_one_is_explained():
+    pattern = compile_pattern({"a": {"$or": [{"value": {"$gte": 1}}, {"exists": False}]}})
+    clause = pattern.first_failing({"a": {"value": 0, "exists": True}})
+    assert clause is not None
+    assert in_words(clause) == "a.value is 0, expected at least 1"
+
+
+def test_a_clause_without_an_operator_is_put_in_words_as_it_stands():
+    clause = compile_pattern({"a": "no"}).first_failing({"a": "yes"})
+    assert clause is not None
+    assert in_words(clause) == 'a is "yes", expected "no"'
