@@ -23,6 +23,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from compliance_agent.domain.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -92,7 +94,7 @@ class StepResult:
     Attributes:
         step_id: Which one.
         exit_code: Its exit code; ``None`` when it never reported one.
-        stdout: Its standard output, undecodable bytes replaced.
+        stdout: Its standard output; undecodable bytes are replaced, steering characters written out.
         stderr: The start of its standard error.
         finished: Whether its closing frame arrived.
         timed_out: Whether its own limit ended it.
@@ -210,6 +212,14 @@ class _Frame:
     needs_root: bool = False
 
 
+_FRAME_WORDS: Final = 3
+_CODE_DIGITS_MAX: Final = 3
+
+
+def _is_code(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _CODE_DIGITS_MAX
+
+
 class _FrameReader:
     def __init__(self, nonce: bytes, output_max_bytes: int) -> None:
         self._prefix = nonce + b" "
@@ -226,10 +236,13 @@ class _FrameReader:
             self._current.stdout.append(line[2:])
         elif line.startswith(b"E "):
             self._current.stderr.append(line[2:])
-        elif line.startswith(b"R ") and line[2:].isdigit():
+        elif line.startswith(b"R ") and _is_code(line[2:]):
             self._current.exit_code = int(line[2:])
 
     def _feed_frame(self, words: list[bytes]) -> None:
+        if len(words) < _FRAME_WORDS:  # cut, or forged by a target that saw the nonce: it ends what was open
+            self._current = None
+            return
         kind, step_id = words[1], words[2].decode("ascii", "replace")
         if kind == b"B":
             self._current = self._frames[step_id] = _Frame()
@@ -239,7 +252,7 @@ class _FrameReader:
             return
         if kind == b"P":
             frame.needs_root = True
-        elif kind == b"E" and words[3].isdigit():
+        elif kind == b"E" and _is_code(words[-1]):
             frame.shell_code = int(words[3])
         self._current = None
 
@@ -252,8 +265,8 @@ class _FrameReader:
         return StepResult(
             step_id=step_id,
             exit_code=frame.exit_code,
-            stdout=stdout[: self._cap].decode("utf-8", "replace"),
-            stderr=b"\n".join(frame.stderr).decode("utf-8", "replace"),
+            stdout=printable(stdout[: self._cap].decode("utf-8", "replace")),
+            stderr=printable(b"\n".join(frame.stderr).decode("utf-8", "replace")),
             finished=frame.shell_code is not None,
             timed_out=frame.shell_code in {124, 137},
             truncated=truncated,

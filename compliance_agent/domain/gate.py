@@ -113,13 +113,27 @@ def all_decisions(
 def _recent(
     policy: GatePolicy, history: Sequence[FinishedAttempt], kinds: frozenset[OutcomeKind], now: datetime
 ) -> list[FinishedAttempt]:
-    """Return the attempts that count: of these kinds, ended within the window, newest last.
-
-    An attempt that seems to end in the future (the clock was set back) still counts.
-    """
-    start = now - timedelta(seconds=policy.window_s)
-    kept = [past for past in history if past.outcome in kinds and past.undone_at is None and past.finished_at > start]
+    """Return the attempts that count: of these kinds, ended within the window, newest last."""
+    kept = [
+        past
+        for past in history
+        if past.outcome in kinds and past.undone_at is None and _within(policy, past.finished_at, now)
+    ]
     return sorted(kept, key=lambda past: past.finished_at)
+
+
+def _within(policy: GatePolicy, at: datetime, now: datetime) -> bool:
+    """Tell whether a time is less than one window away from now, in the past or in the future.
+
+    A time a little in the future is remembered (the clock was set back). One further ahead came from a
+    clock that was wrong then; counting it would pause healing until the clock caught up, for years.
+    """
+    return abs(now - at) < timedelta(seconds=policy.window_s)
+
+
+def horizon_s(policy: GatePolicy, rule: Rule) -> int:
+    """Return how far back, in seconds, the gate looks when this rule asks."""
+    return max(policy.window_s, policy.cooldown_s, rule.cooldown_s or 0)
 
 
 def _plural(count: int, noun: str) -> str:
@@ -128,7 +142,7 @@ def _plural(count: int, noun: str) -> str:
 
 def _undone(policy: GatePolicy, _rule: Rule, history: Sequence[FinishedAttempt], now: datetime) -> Decision:
     """Hold after a person undid a fix: the agent does not argue."""
-    undone = [past.undone_at for past in history if past.undone_at is not None]
+    undone = [past.undone_at for past in history if past.undone_at and _within(policy, past.undone_at, now)]
     if not undone:
         return Allow()
     until = max(undone) + timedelta(seconds=policy.window_s)
@@ -172,7 +186,10 @@ def _attempts(policy: GatePolicy, _rule: Rule, history: Sequence[FinishedAttempt
 def _cooldown(policy: GatePolicy, rule: Rule, history: Sequence[FinishedAttempt], now: datetime) -> Decision:
     """Hold when this rule tried here too recently."""
     cooldown_s = policy.cooldown_s if rule.cooldown_s is None else rule.cooldown_s
-    tried = [past.finished_at for past in history if past.attempt.rule_id == rule.rule_id]
+    latest = now + timedelta(seconds=cooldown_s)  # beyond it the clock was wrong then; see _within
+    tried = [
+        past.finished_at for past in history if past.attempt.rule_id == rule.rule_id and past.finished_at <= latest
+    ]
     if not tried:
         return Allow()
     until = max(tried) + timedelta(seconds=cooldown_s)

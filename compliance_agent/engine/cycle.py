@@ -15,6 +15,7 @@ from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.engine.heal import foretell, settle
 from compliance_agent.engine.plan import make_plan
 from compliance_agent.engine.scan import scan_target
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,8 @@ class Turn:
         outcomes: How each item ended, in the order of ``items``; foretold ones in a dry run.
         dry_run: Whether the turn ended at the plan.
         at: Time of the turn, UTC.
+        trouble: Why the turn ended early, where the state could not be written; what is left of it
+            waits for the next turn.
 
     """
 
@@ -48,6 +51,7 @@ class Turn:
     outcomes: tuple[Outcome, ...]
     dry_run: bool
     at: datetime
+    trouble: str = ""
 
 
 def plan_turn(engine: Engine, target: Target, *, now: datetime) -> Turn:
@@ -64,27 +68,36 @@ def apply_turn(engine: Engine, turn: Turn, *, now: datetime, keep_going: Callabl
     Args:
         engine: The engine that made the plan.
         turn: Its plan.
-        now: Time of the turn, UTC.
+        now: Time of the deed, UTC; the observations keep the time of the plan, so that an incident has one
+            id in both.
         keep_going: Asked before each item; ``False`` (a stop was requested) leaves the rest for
             the next turn. What has begun is always finished.
 
     """
     target = turn.scan.target
+    # What a full disk or a fault of ours left open in an earlier turn; this process alone runs turns.
+    engine.store.interrupt_unfinished(now=now, target_id=target.target_id)
     if turn.scan.unreached is not None:
         unreached = turn.scan.unreached
         engine.store.record_unreachable(
             target.target_id, fault=unreached.fault.value, message=unreached.message, now=now
         )
         return Turn(turn.scan, (), (), dry_run=False, at=now)
-    engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=now)
+    engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=turn.at)
     outcomes: list[Outcome] = []
+    trouble = ""
     for item in turn.items:
         if not keep_going():
             break
-        outcomes.append(settle(engine, target, item, now=now))
+        try:
+            outcomes.append(settle(engine, target, item, now=now))
+        except StoreError as error:
+            trouble = str(error)
+            engine.events.emit("store.failed", target=target.target_id, error=trouble)
+            break
         if outcomes[-1].kind in _LOST:  # the rest waits for the next turn, which asks the machine afresh
             break
-    return Turn(turn.scan, turn.items[: len(outcomes)], tuple(outcomes), dry_run=False, at=now)
+    return Turn(turn.scan, turn.items[: len(outcomes)], tuple(outcomes), dry_run=False, at=now, trouble=trouble)
 
 
 def run_turn(

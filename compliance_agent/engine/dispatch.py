@@ -8,10 +8,11 @@ incident's target: there is no parameter by which it could be another.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from compliance_agent.domain.bundle import BundleStep
+from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind, StepRecord
 from compliance_agent.domain.parameters import ParameterError, environment, resolve
 from compliance_agent.engine.scan import run_bundle
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 PLACEHOLDER: Final = "AUTO-"
 """A runbook id that begins so was never a runbook: eleven such rules failed 100 % of the time once."""
 
-_SERVICE: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$")
 _WORDS: Final = re.compile(r"^\S(.{0,198}\S)?$")
 _RECORD_CHARACTERS_MAX: Final = 2_000
 
@@ -43,6 +43,8 @@ class Request:
     observation: Observation
     host: HostFacts
     argument: str
+    observations: Mapping[str, Observation]
+    """Everything that this scan observed on the target, by check id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class Remediation:
     def steps(self, attempt_id: str) -> list[BundleStep]:
         """Return what runs on the target for this attempt."""
         if self.runbook is None:
-            return list(self.plain_steps)
+            attempt = {"CA_ATTEMPT": attempt_id}
+            return [replace(step, environment={**step.environment, **attempt}) for step in self.plain_steps]
         steps = self.runbook.remediate_steps(self.parameters, attempt_id=attempt_id)
         settle_s = self.runbook.runbook.verify.settle_s
         if settle_s > 0:  # waiting happens on the target, in the same session: no clock is needed here
@@ -153,9 +156,13 @@ class RunbookHandler:
             return NotApplicable(f"there is no remedy {request.argument} on this appliance")
         if request.target.platform.value not in compiled.runbook.platforms:
             return NotApplicable(f"runbook {compiled.id} is not for {request.target.platform.value}")
+        seen = request.observations.get(compiled.id)
+        if seen is None or seen.verdict is not Verdict.FAIL:
+            # Its guards are judged over its own facts; without them nobody knows whether it is safe here.
+            found = seen.verdict.value if seen else "not among this target's checks"
+            return NotApplicable(f"{compiled.id} is {found} on this machine, so its remedy is not run")
         parameters = engine.parameters_for(request.target, compiled)
-        facts = request.observation.facts if compiled.id == request.observation.check_id else {}
-        reason = compiled.guard_reason(facts, parameters, request.host)
+        reason = compiled.guard_reason(seen.facts, parameters, request.host)
         if reason:
             return NotApplicable(reason)
         if compiled.runbook.remediate.privilege == "root" and not request.host.is_root:
@@ -187,36 +194,41 @@ class RestartServiceHandler:
     summary: str
 
     def refusal(self, argument: str, catalogue: Catalogue) -> str:
-        """Refuse what is no service name."""
-        if not _SERVICE.match(argument):
-            return f"{argument!r} is no service name"
-        resource = catalogue.resource("service")
-        if resource is None or resource.set is None:
-            return "this appliance has no resource 'service' that could restart one"
-        return ""
+        """Refuse what the ``service`` resource takes for no service name."""
+        found = self._script(argument, catalogue)
+        return found if isinstance(found, str) else ""
 
     def prepare(self, request: Request) -> Work:
         """Return one step that restarts the service."""
-        catalogue = request.engine.catalogue
-        resource = catalogue.resource("service")
-        if resource is None or resource.set is None:
-            return NotApplicable("this appliance has no resource 'service' that could restart one")
-        try:
-            values = resolve(resource.parameters, {"name": request.argument, "state": "restarted"})
-        except ParameterError as error:
-            return NotApplicable(str(error))
+        found = self._script(request.argument, request.engine.catalogue)
+        if isinstance(found, str):
+            return NotApplicable(found)
         if not request.host.is_root:
             return NotApplicable("needs root on the target: log in as root or set become: sudo")
+        script, values = found
+        library = request.engine.catalogue.library
         step = BundleStep(
             step_id="restart_service/0",
-            script=resource.set.script,
-            prelude=f"{catalogue.library.detect}{catalogue.library.change}\n",
+            script=script,
+            prelude=f"{library.detect}{library.change}\n",
             environment=environment(values),
             timeout_s=60,
             needs_root=True,
         )
-        name = request.argument
+        name = values["name"]
         return Remediation(f"restart service {name}", f"restarted service {name}", None, values, (step,))
+
+    @staticmethod
+    def _script(argument: str, catalogue: Catalogue) -> tuple[str, Mapping[str, JsonValue]] | str:
+        """Return the restarting script and its parameters, or why there is none."""
+        resource = catalogue.resource("service")
+        if resource is None or resource.set is None:
+            return "this appliance has no resource 'service' that could restart one"
+        given = {"name": argument.removesuffix(".service"), "state": "restarted"}
+        try:
+            return resource.set.script, resolve(resource.parameters, given)
+        except ParameterError as error:
+            return f"{argument!r} is no service name: {error}"
 
 
 @dataclass(frozen=True, slots=True)

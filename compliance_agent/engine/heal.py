@@ -65,20 +65,26 @@ def _remediate(engine: Engine, target: Target, item: PlanItem, work: Remediation
         "attempt.begun", target=target.target_id, check=item.incident.check_id, attempt=attempt.attempt_id
     )
     try:
-        with engine.open(target) as session:
-            done = _execute_or_lose(engine, session, work, attempt)
-    except (TransportError, CredentialError) as error:  # nothing was sent: the target never answered
-        outcome = _outcome(item, OutcomeKind.UNREACHABLE, error.message, now, attempt_id=attempt.attempt_id)
-        engine.store.finish(outcome)
-        return outcome
+        outcome, observations = _try(engine, target, item, work, attempt, now=now)
     except Exception as error:
-        # A fault of ours must not leave the attempt open, or the incident would be blocked until a restart.
+        # A fault of ours must not leave the attempt open, or the incident would be blocked.
         reason = f"{type(error).__name__}: {error}"
         engine.store.finish(_outcome(item, OutcomeKind.INTERRUPTED, reason, now, attempt_id=attempt.attempt_id))
         raise
-    outcome, observations = _conclude(engine, target, item, work, attempt, done, now=now)
     engine.store.finish(outcome, observations=observations)
     return outcome
+
+
+def _try(
+    engine: Engine, target: Target, item: PlanItem, work: Remediation, attempt: Attempt, *, now: datetime
+) -> tuple[Outcome, tuple[Observation, ...]]:
+    """Do it and say how it ended."""
+    try:
+        with engine.open(target) as session:
+            done = _execute_or_lose(engine, session, work, attempt)
+    except (TransportError, CredentialError) as error:  # nothing was sent: the target never answered
+        return _outcome(item, OutcomeKind.UNREACHABLE, error.message, now, attempt_id=attempt.attempt_id), ()
+    return _conclude(engine, target, item, work, attempt, done, now=now)
 
 
 def _execute_or_lose(engine: Engine, session: Session, work: Remediation, attempt: Attempt) -> Execution | str:
@@ -212,7 +218,7 @@ def _alert(engine: Engine, item: PlanItem, work: Notification, now: datetime) ->
     check = engine.catalogue.get(incident.check_id)
     title = check.runbook.title if check else incident.check_id
     return Alert(
-        dedupe_key=f"{work.kind.value}/{work.name}/{incident.fingerprint}",
+        dedupe_key=f"{work.kind.value}/{work.name}/{incident.incident_id}",
         kind=work.kind,
         name=work.name,
         summary=f"{incident.target_id}: {incident.check_id}: {item.observation.reason} ({work.summary})",

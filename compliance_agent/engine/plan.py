@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from compliance_agent.domain.gate import Allow, Hold, decide
+from compliance_agent.domain.gate import Allow, Hold, decide, horizon_s
 from compliance_agent.domain.incident import Incident, fingerprint, incident_id_for
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
@@ -117,18 +117,19 @@ def make_plan(engine: Engine, scan: TargetScan, *, now: datetime) -> tuple[PlanI
     if scan.host is None:
         return ()
     return tuple(
-        _plan_one(engine, scan.target, scan.host, seen, now=now)
-        for seen in scan.observations
-        if seen.verdict is Verdict.FAIL
+        _plan_one(engine, scan, scan.host, seen, now=now) for seen in scan.observations if seen.verdict is Verdict.FAIL
     )
 
 
-def _plan_one(engine: Engine, target: Target, host: HostFacts, seen: Observation, *, now: datetime) -> PlanItem:
+def _plan_one(engine: Engine, scan: TargetScan, host: HostFacts, seen: Observation, *, now: datetime) -> PlanItem:
+    target = scan.target
     incident = raise_incident(engine, target, host, seen, now=now)
     rule = engine.rules.first(incident.document())
     if rule is None:
         return PlanItem(incident, seen, None, Settled(OutcomeKind.UNMATCHED, "no rule matches this incident"))
-    work = HANDLERS[rule.action.prefix].prepare(Request(engine, target, seen, host, rule.action.argument))
+    observations = {one.check_id: one for one in scan.observations}
+    request = Request(engine, target, seen, host, rule.action.argument, observations)
+    work = HANDLERS[rule.action.prefix].prepare(request)
     return PlanItem(incident, seen, rule, _dispose(engine, target, incident, rule, work, now=now))
 
 
@@ -145,7 +146,7 @@ def _dispose(
         return Settled(OutcomeKind.NOT_APPLICABLE, work.reason)
     if isinstance(work, Notification):
         return Ready(work)
-    since = now - timedelta(seconds=max(engine.policy.window_s, engine.policy.cooldown_s, rule.cooldown_s or 0))
+    since = now - timedelta(seconds=horizon_s(engine.policy, rule))
     history = engine.store.history(incident.fingerprint, since=since)
     decision = decide(engine.policy, rule, history, now=now)
     if isinstance(decision, Hold):

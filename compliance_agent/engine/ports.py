@@ -177,6 +177,10 @@ class Store(Protocol):
         """
         ...
 
-    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
-        """End every unfinished attempt as ``interrupted`` and return them. Called once, at start."""
+    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
+        """End every unfinished attempt (of one target) as ``interrupted`` and return them.
+
+        Called at start for all targets, and at the start of a turn for its target: by then nothing of
+        it can still be under way.
+        """
         ...

@@ -9,6 +9,7 @@ from compliance_agent.domain.bundle import compile_bundle, parse_bundle
 from compliance_agent.domain.catalogue import HOST_STEP
 from compliance_agent.domain.facts import FactError
 from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.domain.text import printable
 from compliance_agent.errors import CredentialError, TransportError, TransportFault
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook
 def unreached_by(error: ComplianceAgentError) -> Unreached:
     """Return the record of why a target could not be spoken to."""
     fault = error.fault if isinstance(error, TransportError) else TransportFault.NOT_CONFIGURED
-    return Unreached(fault, error.message, error.hint)
+    return Unreached(fault, printable(error.message), printable(error.hint))
 
 
 def _counts(observations: Sequence[Observation]) -> dict[str, int]:
@@ -95,7 +96,14 @@ def _scan(
     for check in checks:
         steps.extend(check.detect_steps(parameters[check.id]))
     results, run = run_bundle(engine, session, steps, timeout_s=engine.limits.scan_timeout_s)
-    if not any(result.finished or result.needs_root for result in results.values()) and not run.timed_out:
+    if not any(result.finished or result.needs_root for result in results.values()):
+        if run.timed_out:
+            raise TransportError(
+                TransportFault.TIMED_OUT,
+                f"{target.target_id}: logged in, but no check came to its end within the time of the scan",
+                hint="look at the machine's load, or raise scan.timeout_s",
+                retryable=True,
+            )
         raise TransportError(
             TransportFault.PROTOCOL,
             f"{target.target_id}: the machine answered, but not as a POSIX shell does: {_last_words(run)}",
@@ -137,7 +145,7 @@ def run_bundle(
 
 def _last_words(run: RunResult) -> str:
     text = (run.stderr or run.stdout).decode("utf-8", "replace").strip()
-    return text.splitlines()[-1][:200] if text else f"exit code {run.exit_code}, no output"
+    return printable(text.splitlines()[-1][:200]) if text else f"exit code {run.exit_code}, no output"
 
 
 def _observe(

@@ -134,9 +134,9 @@ def test_a_variable_that_names_no_file_is_wrong_usage(inside, monkeypatch):
 def test_the_variable_names_the_settings_file(site):
     done = call("config", "show", "-o", "json", COMPLIANCE_AGENT_CONFIG=str(site.settings))
     assert done.returncode == 0
-    assert {"setting": "site_id", "value": "north-valley", "origin": f"{site.settings}:1"} in json.loads(
-        done.stdout
-    )["settings"]
+    assert {"setting": "site_id", "value": "north-valley", "origin": f"{site.settings}:1"} in json.loads(done.stdout)[
+        "settings"
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("apply",), ("undo", "some-attempt", "--reason", "because")])
@@ -404,9 +404,7 @@ def test_the_reference_has_exactly_the_handler_prefixes_that_there_are():
 def test_the_example_passes_its_own_check(inside, tmp_path):
     _, example, _ = inside("config", "example")
     path = tmp_path / "settings.yaml"
-    path.write_text(
-        example.replace("/var/lib/compliance-agent", str(tmp_path / "state")), encoding="utf-8"
-    )
+    path.write_text(example.replace("/var/lib/compliance-agent", str(tmp_path / "state")), encoding="utf-8")
     code, out, err = inside("config", "check", str(path))
     assert (code, err) == (0, "")
     assert "no problem found; 1 target" in out

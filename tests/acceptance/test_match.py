@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import json
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from compliance_agent.cli.main import run
 from tests.support.cli import cli
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from subprocess import CompletedProcess
 
 
 class Matcher:
-    """Runs ``match`` over files of its own."""
+    """Runs ``match`` over files of its own: within this process, but where a stream is read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
         self.rules = folder / "rules.json"
         self.incidents = folder / "incidents.ndjson"
 
     def run(self, *options: str, stdin: str | None = None) -> CompletedProcess[str]:
-        incidents = "-" if stdin is not None else str(self.incidents)
-        return cli("match", "--rules", str(self.rules), "--incidents", incidents, *options, stdin=stdin)
+        arguments = [
+            "match",
+            "--rules",
+            str(self.rules),
+            "--incidents",
+            "-" if stdin else str(self.incidents),
+            *options,
+        ]
+        if stdin is not None:
+            return cli(*arguments, stdin=stdin)
+        code = run(arguments)
+        shown = self.capsys.readouterr()
+        return CompletedProcess(arguments, code, shown.out, shown.err)
 
     def write(self, rules: list[dict[str, Any]] | str, incidents: list[object] | str) -> Matcher:
         text = rules if isinstance(rules, str) else json.dumps({"rules": rules})
@@ -42,8 +55,8 @@ class Matcher:
 
 
 @pytest.fixture
-def matcher(tmp_path):
-    return Matcher(tmp_path)
+def matcher(tmp_path, capsys):
+    return Matcher(tmp_path, capsys)
 
 
 def rule(rule_id: str, pattern: dict[str, Any], **more: object) -> dict[str, Any]:
@@ -74,7 +87,11 @@ def test_a_disabled_rule_never_matches(matcher):
 
 
 def test_lines_are_numbered_from_0_and_blank_ones_count(matcher):
-    assert matcher.rows([rule("r", {"a": 1})], '{"a":1}\n\n   \n{"a":2}\r\n{"a":1}') == [(0, ["r"]), (3, []), (4, ["r"])]
+    assert matcher.rows([rule("r", {"a": 1})], '{"a":1}\n\n   \n{"a":2}\r\n{"a":1}') == [
+        (0, ["r"]),
+        (3, []),
+        (4, ["r"]),
+    ]
 
 
 def test_any_json_object_is_an_incident(matcher):
@@ -83,7 +100,9 @@ def test_any_json_object_is_an_incident(matcher):
     assert matcher.rows(rules, incidents) == [(0, []), (1, ["null"]), (2, ["deep"]), (3, ["empty"]), (4, [])]
 
 
-@pytest.mark.parametrize("action", [None, "", "nonsense", "run_windows_runbook:X", "run_linux_runbook:AUTO-1", 7, ["x"]])
+@pytest.mark.parametrize(
+    "action", [None, "", "nonsense", "run_windows_runbook:X", "run_linux_runbook:AUTO-1", 7, ["x"]]
+)
 def test_actions_are_not_judged(matcher, action):
     odd = {"rule_id": "r", "incident_pattern": {"a": 1}, "action": action, "name": "n", "cooldown_s": "soon"}
     if action is None:
@@ -118,7 +137,17 @@ def test_numbers_are_exact_and_booleans_are_no_numbers(matcher):
     )
     incidents = "\n".join(
         f'{{"a":{literal}}}'
-        for literal in ("1", "1.0", "1e0", "true", str(2**64), f"{2**64}.0", str(2**64 + 1), "1.8446744073709552e19", '"1"')
+        for literal in (
+            "1",
+            "1.0",
+            "1e0",
+            "true",
+            str(2**64),
+            f"{2**64}.0",
+            str(2**64 + 1),
+            "1.8446744073709552e19",
+            '"1"',
+        )
     )
     assert [rules for _, rules in matcher.rows(rules, incidents)] == [
         ["one"],
@@ -134,7 +163,9 @@ def test_numbers_are_exact_and_booleans_are_no_numbers(matcher):
 
 
 def test_a_tenth_is_a_tenth_and_a_huge_number_is_itself(matcher):
-    rules = '{"rules":[{"rule_id":"tenth","incident_pattern":{"a":0.1}},{"rule_id":"huge","incident_pattern":{"a":1e400}}]}'
+    rules = (
+        '{"rules":[{"rule_id":"tenth","incident_pattern":{"a":0.1}},{"rule_id":"huge","incident_pattern":{"a":1e400}}]}'
+    )
     incidents = '{"a":0.1000000000000000055}\n{"a":0.10}\n{"a":1e400}\n{"a":1e401}\n{"a":10e399}'
     assert [names for _, names in matcher.rows(rules, incidents)] == [[], ["tenth"], ["huge"], [], ["huge"]]
 

@@ -180,7 +180,9 @@ def test_a_login_that_fails_is_told_and_the_machine_is_kept(site, fingerprint, t
 
 
 def a_target(port: int, key: Path, user: str, host: str = "127.0.0.1") -> str:
-    return f"{{id: far, host: {host}, port: {port}, user: {user}, identity_file: {key}, checks: {{include: ['LIN-*']}}}}"
+    return (
+        f"{{id: far, host: {host}, port: {port}, user: {user}, identity_file: {key}, checks: {{include: ['LIN-*']}}}}"
+    )
 
 
 def refused_port(site: RemoteSite) -> None:

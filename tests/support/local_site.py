@@ -224,7 +224,9 @@ def on_a_terminal(
     if variables.get("NO_COLOR") is None:
         del shown["NO_COLOR"]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=shown) as process:
+    # A test run in the background ignores SIGINT, and so would what it starts.
+    line = ["env", "--default-signal=INT", *command(*arguments)]
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=shown) as process:
         os.close(theirs)
         waiting, text = list(answers), b""
         try:
@@ -241,9 +243,19 @@ def on_a_terminal(
 
 def _type(process: subprocess.Popen[bytes], descriptor: int, answer: str) -> None:
     if answer == "^C":  # the terminal is not the process's controlling one, so the key itself would not do it
+        _await_rest(process)
         process.send_signal(signal.SIGINT)
     else:
         os.write(descriptor, answer.encode())
+
+
+def _await_rest(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process waits: a signal just before Python's input() blocks is seen only at the next key."""
+    asleep = 0
+    while asleep < 20 and process.poll() is None:
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:  # noqa: PTH123 - as short as it gets
+            asleep = asleep + 1 if file.read().rpartition(")")[2].split()[0] == "S" else 0
+        time.sleep(0.02)
 
 
 def _read_terminal(descriptor: int) -> bytes:

@@ -19,14 +19,23 @@ if TYPE_CHECKING:
 
 
 def enqueue(connection: sqlite3.Connection, alert: Alert, *, repeat: timedelta) -> None:
-    """Queue an alert, or count it where the same is open: undelivered, or settled less than ``repeat`` ago."""
+    """Queue an alert, or count it where the same is open: undelivered, or settled less than ``repeat`` ago.
+
+    One that was settled in the future, by a clock that was wrong then, is not open.
+    """
     alert_id = alert_id_for(alert.dedupe_key, alert.raised_at)
     changed = connection.execute(
         "UPDATE alert SET raised_count = raised_count + 1, last_raised_at = ?1"
         " WHERE alert_id = (SELECT alert_id FROM alert WHERE dedupe_key = ?2"
-        " AND (state = 'pending' OR settled_at > ?3 OR alert_id = ?4)"
+        " AND (state = 'pending' OR settled_at > ?3 AND settled_at <= ?5 OR alert_id = ?4)"
         " ORDER BY state != 'pending', settled_at DESC, alert_id LIMIT 1)",
-        (time_text(alert.raised_at), alert.dedupe_key, time_text(alert.raised_at - repeat), alert_id),
+        (
+            time_text(alert.raised_at),
+            alert.dedupe_key,
+            time_text(alert.raised_at - repeat),
+            alert_id,
+            time_text(alert.raised_at + repeat),
+        ),
     ).rowcount
     if changed:
         return

@@ -160,10 +160,11 @@ class MemoryStore:
             for alert in alerts:
                 self._alerts.enqueue(clean_alert(alert))
 
-    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
-        """End every unfinished attempt as ``interrupted``, with an outcome of that kind, and return them."""
+    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
+        """End unfinished attempts as ``interrupted``, with an outcome of that kind, and return them."""
         with self._lock:
-            attempts = sorted(self._state.unfinished.values(), key=lambda one: (one.begun_at, one.attempt_id))
+            wanted = [one for one in self._state.unfinished.values() if target_id in {None, one.target_id}]
+            attempts = sorted(wanted, key=lambda one: (one.begun_at, one.attempt_id))
             for attempt in attempts:
                 outcome = interrupted_outcome(attempt, now=now)
                 self._end_attempt(outcome)
@@ -354,4 +355,9 @@ class MemoryStore:
 
 
 def _same(left: Outcome, right: Outcome) -> bool:
-    return (left.kind, left.rule_id, left.reason) == (right.kind, right.rule_id, right.reason)
+    return (left.kind, left.incident_id, left.rule_id, left.reason) == (
+        right.kind,
+        right.incident_id,
+        right.rule_id,
+        right.reason,
+    )

@@ -42,7 +42,7 @@ class MemoryAlerts:
             return False
         if known.settled_at is None or known.alert_id == alert_id:
             return True
-        return known.settled_at > alert.raised_at - self._repeat
+        return alert.raised_at - self._repeat < known.settled_at <= alert.raised_at + self._repeat
 
     def due(self, now: datetime, limit: int, channels: Sequence[str]) -> list[QueuedAlert]:
         """Return the alerts that are due on one of ``channels``."""

@@ -41,7 +41,7 @@ class ReadOnlyStore(Reader):
         """Refuse."""
         self._refuse()
 
-    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
+    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
         """Refuse."""
         self._refuse()
 

@@ -113,12 +113,16 @@ class SqliteStore(Reader):
             for alert in alerts:
                 alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
 
-    def interrupt_unfinished(self, *, now: datetime) -> Sequence[Attempt]:
-        """End every unfinished attempt as ``interrupted``, with an outcome of that kind, and return them."""
+    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
+        """End unfinished attempts as ``interrupted``, with an outcome of that kind, and return them."""
+        unfinished = (
+            "SELECT * FROM attempt WHERE finished_at IS NULL AND (?1 IS NULL OR target_id = ?1)"
+            " ORDER BY begun_at, attempt_id"
+        )
+        if not self._database.rows(unfinished, (target_id,)):  # the usual case writes nothing
+            return []
         with self._database.writing() as connection:
-            rows = connection.execute(
-                "SELECT * FROM attempt WHERE finished_at IS NULL ORDER BY begun_at, attempt_id"
-            ).fetchall()
+            rows = connection.execute(unfinished, (target_id,)).fetchall()
             attempts = [self._build(records.attempt, row) for row in rows]
             for attempt in attempts:
                 outcome = interrupted_outcome(attempt, now=now)

@@ -146,7 +146,7 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
         changed = connection.execute(
             "UPDATE outcome SET last_seen_at = ?1, until = ?2, seen_count = seen_count + 1"
             " WHERE outcome_id = (SELECT max(outcome_id) FROM outcome WHERE fingerprint = ?3)"
-            " AND kind = ?4 AND rule_id = ?5 AND reason = ?6",
+            " AND kind = ?4 AND rule_id = ?5 AND reason = ?6 AND incident_id = ?7",
             (
                 time_text(outcome.at),
                 optional_time_text(outcome.until),
@@ -154,6 +154,7 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
                 outcome.kind.value,
                 outcome.rule_id,
                 outcome.reason,
+                outcome.incident_id,
             ),
         ).rowcount
         if changed:

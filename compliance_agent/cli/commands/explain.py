@@ -15,7 +15,7 @@ from compliance_agent.app.assemble import Access, assemble
 from compliance_agent.cli.common import ProgressEvents, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
-from compliance_agent.domain.gate import Hold, all_decisions
+from compliance_agent.domain.gate import Hold, all_decisions, horizon_s
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.json_document import read_json
 
@@ -104,7 +104,7 @@ def _gate(engine: Engine, rule: Rule, incident: Mapping[str, JsonValue]) -> list
     if len(texts) != len(place):
         return []
     now = SystemClock().now()
-    since = now - timedelta(seconds=max(engine.policy.window_s, rule.cooldown_s or engine.policy.cooldown_s))
+    since = now - timedelta(seconds=horizon_s(engine.policy, rule))
     history = engine.store.history(fingerprint(*texts), since=since)
     return [
         {

@@ -173,7 +173,8 @@ $(sort "$ca_undo/manifest")
 END
 }
 
-# ca_service_start NAME [restart]: enable and start (or restart) a service; remembers how it was.
+# ca_service_start NAME [restart]: enable and start a service, or restart it and leave boot as it is;
+# remembers how it was.
 ca_service_start() {
   ca_service_state "$1"
   [ "$ca_installed" = true ] || ca_fail "there is no service $1 here"
@@ -181,11 +182,12 @@ ca_service_start() {
   ca_verb=start
   if [ "${2:-}" = restart ] && [ "$ca_active" = true ]; then ca_verb=restart; fi
   if ca_systemd; then
-    [ "$ca_enabled" = true ] || systemctl -q enable -- "$1.service" || ca_fail "cannot enable $1"
+    [ "$ca_enabled" = true ] || [ "${2:-}" = restart ] || systemctl -q enable -- "$1.service" ||
+      ca_fail "cannot enable $1"
     systemctl "$ca_verb" -- "$1.service" || ca_fail "cannot $ca_verb $1"
     return 0
   fi
-  [ "$ca_enabled" = true ] || ca_service_boot "$1" true
+  [ "$ca_enabled" = true ] || [ "${2:-}" = restart ] || ca_service_boot "$1" true
   if [ "$ca_active" = true ] && [ "$ca_verb" = start ]; then return 0; fi
   ca_service_script "$1" "$ca_verb" || ca_fail "cannot $ca_verb $1"
 }

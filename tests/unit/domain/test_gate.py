@@ -80,9 +80,15 @@ def test_the_suppression_ends_when_the_oldest_relapse_leaves_the_window() -> Non
     assert decide(POLICY, RULE, tried, now=NOON + timedelta(days=1)) == Allow()
 
 
-def test_a_clock_that_was_set_back_forgets_nothing() -> None:
-    tried = [past(OutcomeKind.REMEDIATED, NOON + timedelta(days=30, minutes=n)) for n in range(3)]
+def test_a_clock_that_was_set_back_a_little_forgets_nothing():
+    tried = [past(OutcomeKind.REMEDIATED, NOON + timedelta(hours=1, minutes=n)) for n in range(3)]
     assert isinstance(decide(POLICY, RULE, tried, now=NOON), Hold)
+
+
+@pytest.mark.parametrize("outcome", [OutcomeKind.REMEDIATED, OutcomeKind.FAILED])
+def test_a_clock_that_once_ran_years_ahead_does_not_pause_healing_for_years(outcome):
+    tried = [past(outcome, NOON + timedelta(days=3650, minutes=n)) for n in range(3)]
+    assert decide(POLICY, RULE, tried, now=NOON) == Allow()
 
 
 def test_an_undone_fix_is_no_relapse_and_is_left_alone() -> None:

@@ -82,7 +82,7 @@ def test_what_needs_root_is_not_applicable_without_it(world):
     seen = Observation(CHECK, "front-desk", Verdict.FAIL, "why", NOON)
     from compliance_agent.domain.observation import HostFacts
 
-    request = Request(world.engine, world.target, seen, HostFacts(is_root=False), "cron")
+    request = Request(world.engine, world.target, seen, HostFacts(is_root=False), "cron", {})
     work = HANDLERS["restart_service"].prepare(request)
     assert isinstance(work, NotApplicable)
     assert "needs root" in work.reason

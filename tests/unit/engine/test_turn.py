@@ -64,8 +64,7 @@ def test_without_a_durable_intent_nothing_is_done(tmp_path):
         raise StoreError("the disk is full")
 
     world.store.begin = refuse  # type: ignore[method-assign,assignment]
-    with pytest.raises(StoreError):
-        world.turn()
+    assert world.turn().trouble == "the disk is full"
     assert world.says(HEALS) == "bad"
 
 
@@ -274,3 +273,60 @@ def test_a_machine_that_does_not_say_what_it_is_is_an_error_for_every_check(tmp_
     turn = world.turn()
     assert [seen.verdict for seen in turn.scan.observations] == [Verdict.ERROR]
     assert turn.items == ()
+
+
+def test_a_state_that_cannot_be_written_ends_the_turn_and_blocks_nothing_afterwards(tmp_path):
+    world = make_world(tmp_path, HEALS, NO_HELP)
+    world.say(HEALS, "bad")
+    finish = world.store.finish
+
+    def full(*_arguments: object, **_more: object) -> None:
+        raise StoreError("the disk is full")
+
+    world.store.finish = full  # type: ignore[method-assign]
+    turn = world.turn()
+    assert (turn.trouble, turn.outcomes) == ("the disk is full", ())
+    assert world.says(HEALS) == "good"
+    world.store.finish = finish  # type: ignore[method-assign]
+    world.say(HEALS, "bad")
+    assert world.outcome().kind is OutcomeKind.REMEDIATED
+    assert world.store.counts().unfinished_attempts == 0
+
+
+def test_a_fault_of_ours_leaves_no_attempt_open(tmp_path):
+    world = make_world(tmp_path, HEALS)
+    world.say(HEALS, "bad")
+
+    def burst(_number: int) -> None:
+        if world.transport.opens == 3:
+            raise RuntimeError("a bug")
+
+    world.transport.before_run = burst
+    with pytest.raises(RuntimeError):
+        world.turn()
+    assert world.store.counts().unfinished_attempts == 0
+
+
+def test_a_rule_that_sends_another_checks_incident_does_not_get_past_the_runbooks_guards(tmp_path):
+    world = make_world(tmp_path, HEALS, NO_HELP, rules=[rule(NO_HELP, f"run_linux_runbook:{HEALS}")])
+    world.say(NO_HELP, "bad")
+    world.say(HEALS, "hands-off")
+    outcome = next(one for one in world.turn().outcomes if one.check_id == NO_HELP)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.NOT_APPLICABLE, "the file asks to be left alone")
+
+
+@pytest.mark.parametrize("also", [(), (HEALS,)])
+def test_a_runbook_whose_own_check_did_not_fail_here_is_not_run(tmp_path, also):
+    world = make_world(tmp_path, NO_HELP, *also, rules=[rule(NO_HELP, f"run_linux_runbook:{HEALS}")])
+    world.say(NO_HELP, "bad")
+    outcome = world.outcome()
+    assert outcome.kind is OutcomeKind.NOT_APPLICABLE
+    assert "its remedy is not run" in outcome.reason
+
+
+def test_a_second_incident_of_the_same_check_is_told_again(tmp_path):
+    world = make_world(tmp_path, HEALS, rules=[rule(HEALS, "alert:front-desk")])
+    for text in ("bad", "good", "bad"):
+        world.say(HEALS, text)
+        world.turn()
+    assert len(world.store.alerts()) == 2
