@@ -35,6 +35,11 @@ absent() {
   esac
 }
 
+# Debian asks this file before a package may start its service; 101 means no. One that a killed run
+# left behind is ours to remove; one that the machine has is left alone.
+mark="# made by compliance-agent's set-up, for the time of one installation"
+if [ "$(id -u)" = 0 ] && grep -qsxF "$mark" /usr/sbin/policy-rc.d; then rm -f /usr/sbin/policy-rc.d; fi
+
 missing=
 packages=
 for command in "$@"; do
@@ -70,10 +75,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Debian asks this file before a package may start its service; 101 means no. One that a killed run
-# left behind is ours to remove; one that the machine has is left alone.
-mark="# made by compliance-agent's set-up, for the time of one installation"
-if [ "$manager" = apt-get ] && { [ ! -e /usr/sbin/policy-rc.d ] || grep -qxF "$mark" /usr/sbin/policy-rc.d; }; then
+if [ "$manager" = apt-get ] && [ ! -e /usr/sbin/policy-rc.d ]; then
   policy=/usr/sbin/policy-rc.d
   printf '#!/bin/sh\n%s\nexit 101\n' "$mark" > "$policy"
   chmod 755 "$policy"

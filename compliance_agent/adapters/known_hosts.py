@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.transports.host_key import HostKey, fingerprint
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def pin(path: Path, host: str, port: int, key: HostKey) -> None:
     line = f"{host_pattern(host, port)} {key.key_type} {key.base64}\n".encode()
     created = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    give_to_owner_of_folder(descriptor, path.parent)
     with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 -- a descriptor, no path
         fcntl.flock(file, fcntl.LOCK_EX)
         present = file.read()
@@ -164,7 +166,9 @@ def unpin(path: Path, host: str, port: int) -> int:
         kept = [line for line in lines if not _names_only(line, name)]
         if len(kept) < len(lines):
             fresh = path.with_name(f".{path.name}.new")
-            fresh.write_bytes(b"".join(kept))
+            with fresh.open("wb") as new:
+                give_to_owner_of_folder(new.fileno(), path.parent)
+                new.write(b"".join(kept))
             fresh.chmod(path.stat().st_mode & 0o777)
             with fresh.open("rb") as written:
                 os.fsync(written.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.input_files import read_input, within_package
+from compliance_agent.adapters.input_files import read_input, unreadable, within_package
 from compliance_agent.errors import InputError
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.rule_document import merge_rules, read_rules
@@ -39,7 +39,12 @@ def load_rule_files(paths: Sequence[Path], source: RuleSource) -> tuple[list[Rul
     quarantined: list[QuarantinedRule] = []
     problems: list[InputProblem] = []
     for path in paths:
-        for file in _files(path):
+        try:
+            files = _files(path)
+        except OSError as error:
+            problems.append(unreadable(path, error))
+            continue
+        for file in files:
             try:
                 document = read_document(read_input(file), source=str(file))
                 good, bad = read_rules(document, source=source)
@@ -57,4 +62,8 @@ def load_rule_files(paths: Sequence[Path], source: RuleSource) -> tuple[list[Rul
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    return sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and (file.is_file() or file.is_dir())
+    )

@@ -75,7 +75,10 @@ def load_catalogue(paths: Sequence[Path]) -> Catalogue:
     """
     reading = _Reading()
     for path in paths:
-        _read_root(reading, path)
+        try:
+            _read_root(reading, path)
+        except OSError as error:
+            reading.problems.append(unreadable(path, error))
     library = reading.library
     resources: dict[str, Resource | None] = dict.fromkeys(reading.broken_resources)
     for resource, document in reading.resources.values():
@@ -133,7 +136,11 @@ def _read_root(reading: _Reading, root: Path) -> None:
 
 def _files(reading: _Reading, folder: Path) -> list[Path]:
     try:
-        return sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
+        return sorted(
+            file
+            for file in folder.iterdir()
+            if file.suffix in _SUFFIXES and not file.name.startswith(".") and (file.is_file() or file.is_dir())
+        )
     except FileNotFoundError:
         return []
     except OSError as error:

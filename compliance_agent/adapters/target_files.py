@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.input_files import read_input, unreadable
+from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.located import Located
 from compliance_agent.wire.target_document import read_managed
@@ -131,6 +132,7 @@ def _locked(state_dir: Path) -> Iterator[None]:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_to_owner_of_folder(descriptor, state_dir)
     except OSError as error:
         raise InputError([_unwritable(state_dir, error)]) from error
     try:
@@ -148,6 +150,7 @@ def _write(state_dir: Path, entries: list[Mapping[str, JsonValue]]) -> None:
     try:
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        give_to_owner_of_folder(descriptor, state_dir)
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
@@ -16,11 +16,13 @@ from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_f
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.read_only import open_read_only
+from compliance_agent.adapters.store.rows import DEFAULT_LIMITS
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.adapters.transports.local import LocalTransport
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of
 from compliance_agent.app.settings import catalogue_problems
+from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.engine.admission import admit
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.reads import Reader
+    from compliance_agent.adapters.store.rows import Limits as StoreLimits
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.outcome import Attempt
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 STATE_FILE: Final = "state.sqlite"
 _PRUNE_EVERY_S: Final = 3_600
+_DAY_S: Final = 86_400
 
 
 class Access(Enum):
@@ -127,6 +131,13 @@ class Agent:
         if isinstance(self.store, SqliteStore):
             AlertWorker(self.store, channels_of(self.settings), SystemClock(), SystemRandom()).deliver_due()
 
+    def _limits(self) -> StoreLimits:
+        """Return what the store keeps: never less than the gate looks back."""
+        rules = self.engine.rules.rules
+        horizon = max([self.engine.policy.window_s, *(horizon_s(self.engine.policy, rule) for rule in rules)])
+        days = max(DEFAULT_LIMITS.retention_days, -(-horizon // _DAY_S) + 1)
+        return replace(DEFAULT_LIMITS, retention_days=days)
+
     def keep_house(self, now: datetime) -> None:
         """Deliver alerts, and once an hour drop what is older than the store's limits."""
         self.deliver_alerts()
@@ -134,7 +145,7 @@ class Agent:
             return
         if self._pruned_at is None or abs((now - self._pruned_at).total_seconds()) >= _PRUNE_EVERY_S:
             self._pruned_at = now
-            dropped = self.store.prune(now)
+            dropped = self.store.prune(now, self._limits())
             if any(dropped.values()):
                 self.engine.events.emit("store.pruned", **dropped)
 

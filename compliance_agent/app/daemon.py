@@ -192,7 +192,11 @@ class Daemon:
 
     def _take_up_changes(self, slots: dict[str, _Slot]) -> dict[str, _Slot]:
         """Take up changed settings; targets that stay keep their schedule, and none gets two turns at once."""
-        changed = self.reload()
+        try:
+            changed = self.reload()
+        except Exception as error:  # noqa: BLE001 - whatever stands in the files, the last good settings go on
+            self.events.emit("reload.failed", error=f"{type(error).__name__}: {error}")
+            changed = None
         if changed is None:
             return slots
         latest_s = self.monotonic() + changed.schedule.interval_s

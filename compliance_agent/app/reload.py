@@ -30,6 +30,7 @@ class Reloader:
         self._engine = agent.engine
         self._seen = self._look()
         self._forced = False
+        self._refused = ""
 
     def work(self) -> Work:
         """Return what the daemon works with now."""
@@ -54,8 +55,12 @@ class Reloader:
             settings = load_settings(Path(self._settings.source))
             self._engine = rebuild(self._agent, settings)
         except ComplianceAgentError as error:
-            self._agent.engine.events.emit("settings.refused", error=error.message, hint="the last good ones go on")
+            self._forced = True  # what it names may be made in a moment: it is tried again at each look
+            if error.message != self._refused:
+                self._refused = error.message
+                self._agent.engine.events.emit("settings.refused", error=error.message, hint="the last good ones go on")
             return None
+        self._refused = ""
         held = [name for name in _FIXED if _value(settings, name) != _value(self._started_with, name)]
         if held:
             self._agent.engine.events.emit("settings.need_restart", settings=held, hint="restart to take them up")

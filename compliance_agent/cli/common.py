@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from compliance_agent.app.settings import default_settings_for_local, load_setti
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
 
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.target import Target
@@ -60,8 +62,7 @@ def settings_for(config: Path | None, *, local: bool = False) -> Settings:
         InputError: The file is malformed; every problem is in it.
 
     """
-    if local and config is not None:
-        raise click.UsageError("--local and --config exclude each other.")
+    refuse_both(config, local=local)
     if local:
         return default_settings_for_local()
     found = config or _config_from_environment()
@@ -70,6 +71,17 @@ def settings_for(config: Path | None, *, local: bool = False) -> Settings:
             f"no settings file: name one with -c FILE or ${CONFIG_VARIABLE}, or try this machine with --local."
         )
     return load_settings(found)
+
+
+def refuse_both(config: Path | None, *, local: bool) -> None:
+    """Refuse ``--local`` beside ``-c FILE``.
+
+    Raises:
+        click.UsageError: Both were given.
+
+    """
+    if local and config is not None:
+        raise click.UsageError("--local and --config exclude each other.")
 
 
 def _config_from_environment() -> Path | None:
@@ -98,9 +110,30 @@ def choose_targets(settings: Settings, only: Sequence[str]) -> tuple[Target, ...
     return tuple(target for target in targets if not only or target.target_id in only)
 
 
-def configure_logs(settings: Settings, *, verbose: bool) -> None:
+def configure_logs(*, verbose: bool) -> None:
     """Set up the log of an interactive command: warnings only, or every event with ``-v``."""
-    configure_logging(level=settings.log.level if verbose else "error", log_format=LogFormat.JSON)
+    configure_logging(level="debug" if verbose else "error", log_format=LogFormat.JSON)
+
+
+@contextmanager
+def finishing_what_has_begun() -> Iterator[Callable[[], bool]]:
+    """Let a first Ctrl-C (or SIGTERM) end the work after the item that has begun; a second one ends it at once.
+
+    Yields a function that tells whether to go on.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        click.echo("\nFinishing what has begun; press Ctrl-C again to stop at once.", err=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: not asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ProgressEvents:

@@ -68,6 +68,8 @@ def exit_of(turns: Iterable[Turn]) -> Exit:
 def _exits(turn: Turn) -> Iterable[Exit]:
     if turn.scan.unreached is not None:
         yield Exit.UNREACHABLE
+    if turn.trouble:
+        yield Exit.ERROR
     settled = {outcome.check_id: outcome.kind for outcome in turn.outcomes}
     for seen in turn.scan.observations:
         if seen.verdict is Verdict.ERROR:

@@ -51,6 +51,10 @@ def _reader_may_go() -> Iterator[None]:
         raise
 
 
+PROBLEMS_SHOWN_MAX: Final = 50
+"""Most problems of one input that are printed; the rest is counted."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands live in ``cli.commands.<name>`` and are imported on use."""
 
@@ -119,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return Exit.USAGE
     except click.exceptions.Abort:
-        click.echo("Stopped; nothing further was done.", err=True)
+        click.echo("Stopped.", err=True)
         return Exit.ERROR
     except click.ClickException as error:
         error.show()
@@ -139,9 +143,11 @@ def show_error(error: Exception) -> None:
     from compliance_agent.errors import ComplianceAgentError, InputError
 
     if isinstance(error, InputError):
-        for problem in error.problems:
+        for problem in error.problems[:PROBLEMS_SHOWN_MAX]:
             click.echo(f"error: {problem}", err=True)
         count = len(error.problems)
+        if count > PROBLEMS_SHOWN_MAX:
+            click.echo(f"error: and {count - PROBLEMS_SHOWN_MAX} more", err=True)
         click.echo(f"{count} {'problem' if count == 1 else 'problems'}; nothing was done.", err=True)
     elif isinstance(error, ComplianceAgentError):
         click.echo(f"error: {error.message}", err=True)

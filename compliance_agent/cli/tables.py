@@ -98,7 +98,7 @@ def _table(turn: Turn, catalogue: Catalogue, *, with_plan: bool) -> Table:
             seen.check_id,
             _hipaa(seen, catalogue),
             _verdict(seen),
-            _incident(item, "\n") if item else "",
+            Text(_incident(item, "\n") if item else ""),
             _plan_text(turn, seen, catalogue),
         )
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from compliance_agent.domain.parameters import ParameterError
 from compliance_agent.engine.dispatch import execute
 from compliance_agent.engine.verify import verify
 from compliance_agent.errors import ComplianceAgentError
@@ -47,7 +48,12 @@ def undo(engine: Engine, target: Target, attempt: Attempt, *, now: datetime) -> 
     if compiled is None:
         what = attempt.runbook_id or attempt.action
         raise ComplianceAgentError(f"{what} cannot be undone: there is no such runbook on this appliance")
-    steps = compiled.rollback_steps(attempt.parameters, attempt_id=attempt.attempt_id)
+    try:
+        steps = compiled.rollback_steps(attempt.parameters, attempt_id=attempt.attempt_id)
+    except ParameterError as error:
+        raise ComplianceAgentError(
+            f"{compiled.id} has changed since then and cannot undo it: {error}", hint="restore the machine by hand"
+        ) from error
     if not steps:
         raise ComplianceAgentError(f"{compiled.id} has no rollback", hint="restore the machine by hand")
     with engine.open(target) as session:

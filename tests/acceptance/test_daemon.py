@@ -230,7 +230,7 @@ def test_what_the_daemon_did_shows_in_status(site):
     site.write()
     site.say("bad")
     with site.daemon("--once") as daemon:
-        assert daemon.join() == 0
+        assert daemon.join() == 2
     document, code = site.json("status")
     (incident,) = document["incidents"]
     assert (incident["check"], incident["outcome"], code) == (HEALS, "alerted", 2)

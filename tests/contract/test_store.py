@@ -566,8 +566,8 @@ HOURS = 3600
 @pytest.mark.parametrize(
     ("seconds", "queued"),
     [
-        pytest.param(4 * HOURS - 1, 1, id="within the repeat interval it is the same alert"),
-        pytest.param(4 * HOURS, 2, id="after it people are told again"),
+        pytest.param(24 * HOURS - 1, 1, id="within the repeat interval it is the same alert"),
+        pytest.param(24 * HOURS, 2, id="after it people are told again"),
     ],
 )
 def test_a_delivered_alert_stays_open_for_the_repeat_interval(store, seconds, queued) -> None:

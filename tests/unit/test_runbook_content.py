@@ -72,13 +72,13 @@ def test_exactly_the_runbooks_of_the_table_are_shipped() -> None:
 @pytest.mark.parametrize("runbook_id", IDS)
 def test_a_file_is_named_after_its_id_and_tells_editors_its_schema(runbook_id: str) -> None:
     first = (RUNBOOKS / "linux" / f"{runbook_id}.yaml").read_text(encoding="utf-8").splitlines()[0]
-    assert first == "# yaml-language-server: $schema=../../docs/reference/schemas/runbook.json"
+    assert first == "# yaml-language-server: $schema=../../docs/reference/schemas/runbook.schema.json"
 
 
 @pytest.mark.parametrize("file", sorted((RUNBOOKS / "linux" / "resources").glob("*.yaml")), ids=lambda file: file.stem)
 def test_a_resource_tells_editors_its_schema(file: Path) -> None:
     first = file.read_text(encoding="utf-8").splitlines()[0]
-    assert first == "# yaml-language-server: $schema=../../../docs/reference/schemas/resource.json"
+    assert first == "# yaml-language-server: $schema=../../../docs/reference/schemas/resource.schema.json"
 
 
 @pytest.mark.parametrize("runbook_id", IDS)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store.schema import MIGRATIONS, migrate, schema_version
 from compliance_agent.errors import StoreError
 
@@ -228,7 +229,11 @@ def _make_private(path: Path) -> None:
     """
     path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE))
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            give_to_owner_of_folder(descriptor, path.parent)  # SQLite gives its journal the same owner
+        finally:
+            os.close(descriptor)
     except FileExistsError:
         if path.stat().st_mode & 0o077:
             path.chmod(_FILE_MODE)
@@ -279,6 +284,7 @@ class TurnLock:
             return
         with errors_in_words(str(self._path)):
             descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE)
+            give_to_owner_of_folder(descriptor, self._path.parent)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

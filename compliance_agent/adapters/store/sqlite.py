@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import Alert, Attempt
 
-ALERT_REPEAT_S: Final = 14_400
+ALERT_REPEAT_S: Final = 86_400
 """Seconds after which an alert that was delivered may be told again: 4 h."""
 
 

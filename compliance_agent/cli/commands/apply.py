@@ -15,27 +15,24 @@ from compliance_agent.cli.common import (
     choose_targets,
     config_option,
     configure_logs,
+    finishing_what_has_begun,
     settings_for,
     targets_option,
     verbose_option,
 )
-from compliance_agent.cli.documents import check_rows, turns_document
 from compliance_agent.cli.exits import Exit, exit_of
 from compliance_agent.cli.output import (
-    Format,
     err_console,
     format_option,
-    out_console,
     plural,
-    print_json,
-    print_ndjson,
 )
-from compliance_agent.cli.tables import show_turns, summary_line
+from compliance_agent.cli.render import presentable, write_turns
+from compliance_agent.cli.tables import show_turns
 from compliance_agent.engine.cycle import apply_turn, plan_turn
 from compliance_agent.engine.plan import Ready
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from compliance_agent.app.assemble import Agent
@@ -59,7 +56,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
         raise click.UsageError("there is nobody to ask: standard input is no terminal. Add --yes to go on unasked.")
     settings = settings_for(config)
     targets = choose_targets(settings, only)
-    configure_logs(settings, verbose=verbose)
+    configure_logs(verbose=verbose)
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=Access.TURNS, events=events) as agent:
         agent.recover(SystemClock().now())
@@ -67,19 +64,11 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
             turns = _plan(agent, targets, settings)
         if not yes and not _agreed(turns, agent):
             return exit_of(turns)
-        with events.shown():
-            turns = _apply(agent, targets, settings, turns)
+        with events.shown(), finishing_what_has_begun() as keep_going:
+            turns = _apply(agent, targets, settings, turns, keep_going)
             agent.deliver_alerts()
         catalogue = agent.engine.catalogue
-    if output == Format.JSON:
-        print_json(turns_document(turns, catalogue, command="apply"))
-    elif output == Format.NDJSON:
-        print_ndjson(check_rows(turns, catalogue))
-    else:
-        console = out_console()
-        show_turns(console, turns, catalogue)
-        console.print()
-        console.print(summary_line(turns))
+    write_turns(turns, catalogue, command="apply", output=output)
     return exit_of(turns)
 
 
@@ -103,7 +92,7 @@ def _ready(turns: Sequence[Turn]) -> set[tuple[str, str]]:
 def _agreed(planned: Sequence[Turn], agent: Agent) -> bool:
     """Show the plan and ask. With nothing to do there is nothing to ask."""
     console = err_console()
-    show_turns(console, planned, agent.engine.catalogue)
+    show_turns(console, [presentable(turn) for turn in planned], agent.engine.catalogue)
     console.print()
     count = len(_ready(planned))
     if count == 0:
@@ -112,7 +101,13 @@ def _agreed(planned: Sequence[Turn], agent: Agent) -> bool:
     return click.confirm(f"Do {plural(count, 'thing')} as shown?", default=False, err=True)
 
 
-def _apply(agent: Agent, targets: Sequence[Target], settings: Settings, planned: list[Turn]) -> list[Turn]:
+def _apply(
+    agent: Agent,
+    targets: Sequence[Target],
+    settings: Settings,
+    planned: list[Turn],
+    keep_going: Callable[[], bool],
+) -> list[Turn]:
     now = SystemClock().now()
     if (now - planned[0].at).total_seconds() > PLAN_AGE_MAX_S:
         again = _plan(agent, targets, settings)
@@ -122,5 +117,7 @@ def _apply(agent: Agent, targets: Sequence[Target], settings: Settings, planned:
             raise click.exceptions.Exit(Exit.ERROR)
         planned = again
     return side_by_side(
-        planned, lambda turn: apply_turn(agent.engine, turn, now=now), workers=settings.schedule.workers
+        planned,
+        lambda turn: apply_turn(agent.engine, turn, now=now, keep_going=keep_going),
+        workers=settings.schedule.workers,
     )

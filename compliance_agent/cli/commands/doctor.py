@@ -14,7 +14,7 @@ from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.version import version
 from compliance_agent.app.assemble import load_content, state_path
 from compliance_agent.app.channels import channel_names
-from compliance_agent.cli.common import settings_for, settings_options
+from compliance_agent.cli.common import refuse_both, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, plural, print_json, print_ndjson
 from compliance_agent.domain.target import TransportKind
@@ -50,6 +50,7 @@ class Finding:
 @format_option
 def command(config: Path | None, output: str, *, local: bool) -> int:
     """Look at everything that needs no network; exit 1 when something is wrong."""
+    refuse_both(config, local=local)
     findings = list(_look(config, local=local))
     if output == Format.JSON:
         print_json({"findings": [finding.row() for finding in findings]})
@@ -70,6 +71,9 @@ def _look(config: Path | None, *, local: bool) -> Iterator[Finding]:
     try:
         settings = settings_for(config, local=local)
         content = load_content(settings)
+    except click.UsageError as error:
+        yield Finding("error", error.message, "start with: compliance-agent config example")
+        return
     except ComplianceAgentError as error:
         yield from (Finding("error", line) for line in error.message.splitlines())
         return

@@ -122,7 +122,7 @@ def _show(rows: Sequence[Mapping[str, JsonValue]], winner: JsonValue) -> None:
     from rich.table import Table
 
     console = out_console()
-    console.print(f"Winner: {winner}" if winner else "No rule matches this incident.")
+    console.print(f"Winner: {escape(str(winner))}" if winner else "No rule matches this incident.")
     table = Table(box=None, header_style="bold")
     for title in ("RULE", "ACTION", "MATCHES", "FIELD", "EXPECTED", "ACTUAL"):
         table.add_column(title, overflow="fold")

@@ -81,6 +81,7 @@ def _match(rules: list[OfflineRule], lines: Iterator[bytes], source: str) -> Ite
 
 
 def _show(rows: Iterator[dict[str, JsonValue]]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
@@ -89,5 +90,5 @@ def _show(rows: Iterator[dict[str, JsonValue]]) -> None:
     for row in rows:
         rules = row["rules"]
         names = [str(name) for name in rules] if isinstance(rules, list) else []
-        table.add_row(str(row["incident"]), ", ".join(names) or "(none)")
+        table.add_row(str(row["incident"]), escape(", ".join(names)) or "(none)")
     out_console().print(table)

@@ -18,10 +18,9 @@ from compliance_agent.cli.common import (
     targets_option,
     verbose_option,
 )
-from compliance_agent.cli.documents import check_rows, turns_document
 from compliance_agent.cli.exits import exit_of
-from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
-from compliance_agent.cli.tables import show_turns, summary_line
+from compliance_agent.cli.output import format_option
+from compliance_agent.cli.render import write_turns
 from compliance_agent.engine.cycle import plan_turn
 from compliance_agent.engine.plan import Ready
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rich.console import Console
-
-    from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.engine.cycle import Turn
 
 
@@ -44,7 +40,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, local: b
     """Plan every target; the exit code tells 0 clean, 2 something would change."""
     settings = settings_for(config, local=local)
     targets = choose_targets(settings, only)
-    configure_logs(settings, verbose=verbose)
+    configure_logs(verbose=verbose)
     access = Access.NONE if local else Access.READ
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=access, events=events) as agent, events.shown():
@@ -53,21 +49,10 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, local: b
             targets, lambda target: plan_turn(agent.engine, target, now=now), workers=settings.schedule.workers
         )
         catalogue = agent.engine.catalogue
-    if output == Format.JSON:
-        print_json(turns_document(turns, catalogue, command="plan"))
-    elif output == Format.NDJSON:
-        print_ndjson(check_rows(turns, catalogue))
-    else:
-        _show(out_console(), turns, catalogue, local=local, config=config)
+    nothing = "Nothing was written: not on any target, not to the store."
+    footer = [nothing, next_step(turns, local=local, config=config)]
+    write_turns(turns, catalogue, command="plan", output=output, footer=footer)
     return exit_of(turns)
-
-
-def _show(console: Console, turns: Sequence[Turn], catalogue: Catalogue, *, local: bool, config: Path | None) -> None:
-    show_turns(console, turns, catalogue)
-    console.print()
-    console.print(summary_line(turns))
-    console.print("Nothing was written: not on any target, not to the store.")
-    console.print(next_step(turns, local=local, config=config), style="dim")
 
 
 def next_step(turns: Sequence[Turn], *, local: bool, config: Path | None) -> str:

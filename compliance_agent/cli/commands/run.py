@@ -18,7 +18,7 @@ from compliance_agent.app.assemble import Access, assemble
 from compliance_agent.app.daemon import Daemon
 from compliance_agent.app.reload import Reloader
 from compliance_agent.cli.common import config_option, settings_for
-from compliance_agent.cli.exits import Exit
+from compliance_agent.cli.exits import Exit, exit_of, worst
 from compliance_agent.cli.output import plural
 
 if TYPE_CHECKING:
@@ -47,11 +47,21 @@ class LogEvents:
 @click.option("--dry-run", is_flag=True, help="End every turn at the plan: nothing is changed, nothing is stored.")
 @click.option("--once", is_flag=True, help="One turn of each target, then end.")
 def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
-    """Run until SIGTERM or SIGINT; what has begun is finished first. SIGHUP takes up changed settings."""
+    """Run until SIGTERM or SIGINT; what has begun is finished first. SIGHUP takes up changed settings.
+
+    With ``--once`` the exit code is that of the turns; a turn that never ended well is an error.
+    """
     settings = settings_for(config)
     configure_logging(level=settings.log.level, log_format=LogFormat(settings.log.format))
     events, notifier, clock = LogEvents(), Notifier(), SystemClock()
     access = Access.READ if dry_run else Access.TURNS
+    codes: list[Exit] = []
+
+    def after_turn(turn: Turn) -> None:
+        _log_turn(turn)
+        if once:
+            codes.append(exit_of([turn]))
+
     with assemble(settings, access=access, events=events) as agent:
         reloader = Reloader(settings, agent)
         daemon = Daemon(
@@ -61,7 +71,7 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
             rng=SystemRandom(),
             events=events,
             dry_run=dry_run,
-            after_turn=_log_turn,
+            after_turn=after_turn,
             housekeeping=(lambda _now: None) if dry_run else agent.keep_house,
             reload=reloader.changed,
         )
@@ -80,7 +90,7 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
         notifier.ready(f"watching {plural(len(settings.targets()), 'target')}")
         daemon.run(once=once)
     events.emit("daemon.stopped")
-    return Exit.CLEAN
+    return worst([*codes, Exit.ERROR] if once and len(codes) < len(settings.targets()) else codes)
 
 
 def _on_signals(daemon: Daemon, notifier: Notifier, reloader: Reloader) -> None:

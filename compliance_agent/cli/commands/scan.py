@@ -18,10 +18,9 @@ from compliance_agent.cli.common import (
     targets_option,
     verbose_option,
 )
-from compliance_agent.cli.documents import check_rows, turns_document
 from compliance_agent.cli.exits import exit_of
-from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
-from compliance_agent.cli.tables import show_turns, summary_line
+from compliance_agent.cli.output import format_option
+from compliance_agent.cli.render import write_turns
 from compliance_agent.engine.cycle import Turn
 from compliance_agent.engine.scan import scan_target
 
@@ -40,7 +39,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, local: b
     """Scan every target; the exit code tells 0 clean, 2 drift."""
     settings = settings_for(config, local=local)
     targets = choose_targets(settings, only)
-    configure_logs(settings, verbose=verbose)
+    configure_logs(verbose=verbose)
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=Access.NONE, events=events) as agent, events.shown():
         now, engine = SystemClock().now(), agent.engine
@@ -50,13 +49,5 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, local: b
             return Turn(found, (), (), dry_run=True, at=now)
 
         turns = side_by_side(targets, scan, workers=settings.schedule.workers)
-    if output == Format.JSON:
-        print_json(turns_document(turns, engine.catalogue, command="scan"))
-    elif output == Format.NDJSON:
-        print_ndjson(check_rows(turns, engine.catalogue))
-    else:
-        console = out_console()
-        show_turns(console, turns, engine.catalogue, with_plan=False)
-        console.print()
-        console.print(summary_line(turns))
+    write_turns(turns, engine.catalogue, command="scan", output=output, with_plan=False)
     return exit_of(turns)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.read_only import ReadOnlyStore
+    from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
 
@@ -66,23 +67,29 @@ def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
                 "verdicts": {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
             }
         )
+    shown = {target.target_id for target in settings.targets()}
     counts = store.counts()
     channels = channel_names(settings)
     return {
         "site": settings.site_id,
         "targets": list(targets),
-        "incidents": _incidents(store),
+        "incidents": _incidents(store, settings.site_id, shown),
         "outcomes": _outcomes(store),
         "alerts": _alerts(store, channels),
         "alert_channels": list(channels),
         "unfinished_attempts": counts.unfinished_attempts,
         "dropped": dict(counts.dropped),
         "state_bytes": counts.size_bytes,
-        "exit_code": int(_exit(store, {target.target_id for target in settings.targets()})),
+        "exit_code": int(_exit(store, settings.site_id, shown)),
     }
 
 
-def _incidents(store: ReadOnlyStore) -> list[JsonValue]:
+def _open_here(store: ReadOnlyStore, site_id: str, shown: set[str]) -> list[OpenIncident]:
+    """Return the open incidents of this site's targets; those of targets taken out since have no end here."""
+    return [one for one in store.open_incidents() if one.site_id == site_id and one.target_id in shown]
+
+
+def _incidents(store: ReadOnlyStore, site_id: str, shown: set[str]) -> list[JsonValue]:
     return [
         {
             "target": one.target_id,
@@ -95,7 +102,7 @@ def _incidents(store: ReadOnlyStore) -> list[JsonValue]:
             "rule": one.rule_id,
             "action": one.action,
         }
-        for one in store.open_incidents()
+        for one in _open_here(store, site_id, shown)
     ]
 
 
@@ -133,13 +140,15 @@ def _alerts(store: ReadOnlyStore, channels: Sequence[str]) -> list[JsonValue]:
     return rows
 
 
-def _exit(store: ReadOnlyStore, shown: set[str]) -> Exit:
-    """Return the code of what is shown; what is left of targets that were taken out since does not count."""
-    codes = [Exit.UNREACHABLE for status in store.targets() if status.fault and status.target_id in shown]
+def _exit(store: ReadOnlyStore, site_id: str, shown: set[str]) -> Exit:
+    """Return the code of what is shown. A target that was never reached is not clean: silence is no success."""
+    statuses = {status.target_id: status for status in store.targets()}
+    reached = {name for name, status in statuses.items() if status.scanned_at is not None and not status.fault}
+    codes = [Exit.UNREACHABLE for name in shown if name not in reached]
     seen = (one for one in store.latest_observations() if one.target_id in shown)
     codes += [Exit.ERROR for one in seen if one.verdict is Verdict.ERROR]
     held = {OutcomeKind.SUPPRESSED, OutcomeKind.AWAITING_APPROVAL}
-    codes += [Exit.HELD if one.outcome_kind in held else Exit.DRIFT for one in store.open_incidents()]
+    codes += [Exit.HELD if one.outcome_kind in held else Exit.DRIFT for one in _open_here(store, site_id, shown)]
     return worst(codes)
 
 

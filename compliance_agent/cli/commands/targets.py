@@ -87,7 +87,7 @@ def list_targets(config: Path | None, output: str, *, local: bool) -> int:
 def test(ids: tuple[str, ...], config: Path | None, *, local: bool) -> int:
     """Try targets, all of them without ID."""
     settings = settings_for(config, local=local)
-    configure_logs(settings, verbose=False)
+    configure_logs(verbose=False)
     with assemble(settings, access=Access.NONE, events=ProgressEvents(0, verbose=False)) as agent:
         return worst([_try(agent, target) for target in choose_targets(settings, ids)])
 
@@ -165,7 +165,7 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 def _try_added(settings: Settings, target_id: str) -> Exit:
     again = load_settings(Path(settings.source))
-    configure_logs(again, verbose=False)
+    configure_logs(verbose=False)
     with assemble(again, access=Access.NONE, events=ProgressEvents(0, verbose=False)) as agent:
         return _try(agent, choose_targets(again, [target_id])[0])
 

@@ -36,9 +36,9 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is nobody to ask: standard input is no terminal. Add --yes to go on unasked.")
     settings = settings_for(config)
-    configure_logs(settings, verbose=verbose)
+    configure_logs(verbose=verbose)
     events = ProgressEvents(1, verbose=verbose)
-    with assemble(settings, access=Access.WRITE, events=events) as agent:
+    with assemble(settings, access=Access.TURNS, events=events) as agent:
         past = _find(agent.store, attempt_id)
         attempt = past.attempt
         target = next((one for one in settings.targets() if one.target_id == attempt.target_id), None)
@@ -49,11 +49,15 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
         if not yes:
             click.confirm("Put back what it changed?", default=False, abort=True)
         now = SystemClock().now()
-        with events.shown():
-            done = undo(agent.engine, target, attempt, now=now)
+        assert isinstance(agent.store, SqliteStore)  # noqa: S101 - Access.TURNS opens no other
+        try:
+            with events.shown():
+                done = undo(agent.engine, target, attempt, now=now)
+        except ComplianceAgentError:  # it may have begun: the try is kept
+            agent.store.record_undo(Undo(attempt_id, succeeded=False, actor=_actor(), reason=reason, at=now))
+            raise
         succeeded = not done.execution.trouble
         record = Undo(attempt_id, succeeded, _actor(), reason, now, done.execution.records)
-        assert isinstance(agent.store, SqliteStore)  # noqa: S101 - Access.WRITE opens no other
         agent.store.record_undo(record, observations=done.verification.observations)
     return _report(done)
 
@@ -61,12 +65,14 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
 def _find(store: object, attempt_id: str) -> FinishedAttempt:
     from compliance_agent.adapters.store.reads import Reader
 
-    assert isinstance(store, Reader)  # noqa: S101 - Access.WRITE opens no other
+    assert isinstance(store, Reader)  # noqa: S101 - Access.TURNS opens no other
     found = store.attempt(attempt_id)
     if found is None:
         raise ComplianceAgentError(f"there is no attempt {attempt_id}", hint="see compliance-agent status")
     if not isinstance(found, FinishedAttempt):
         raise ComplianceAgentError(f"attempt {attempt_id} has not ended yet", hint="wait for it, then try again")
+    if found.undone_at is not None:
+        raise ComplianceAgentError(f"attempt {attempt_id} was undone already, {found.undone_at:%Y-%m-%d %H:%M} UTC")
     return found
 
 
