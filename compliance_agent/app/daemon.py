@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from compliance_agent.engine.cycle import run_turn
+from compliance_agent.errors import TransportFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 """Longest wait between two looks at the schedule, in seconds."""
+
+_REFUSED_MAX_S = 3_600.0
+"""Longest pause between two tries of a login that is refused, in seconds."""
 
 _RELOAD_CHECK_S = 2.0
 """How often the settings are looked at for changes, in seconds."""
@@ -85,6 +89,14 @@ class _Slot:
         return self.due_s == math.inf and not self.is_busy
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A login that was refused: how long to leave the target alone, and until when."""
+
+    pause_s: float
+    until_s: float
+
+
 @dataclass
 class Daemon:
     """Runs turns until told to stop.
@@ -115,6 +127,7 @@ class Daemon:
     _stopping: bool = False
     _pause: threading.Event = field(default_factory=threading.Event)
     _house: Future[None] | None = None
+    _refused: dict[str, _Refusal] = field(default_factory=dict)
 
     def stop(self) -> None:
         """Ask for a stop; safe in a signal handler (a plain flag: setting an Event there can deadlock)."""
@@ -153,7 +166,8 @@ class Daemon:
 
     def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float, *, once: bool) -> None:
         for slot in slots.values():
-            if not slot.is_busy and slot.due_s <= now_s:
+            refusal = self._refused.get(slot.target.target_id)
+            if not slot.is_busy and slot.due_s <= now_s and (refusal is None or refusal.until_s <= now_s):
                 slot.due_s = math.inf if once else now_s + self._interval_s()
                 slot.running = pool.submit(self._turn, self.work.engine, slot.target)
 
@@ -176,9 +190,20 @@ class Daemon:
                 dry_run=self.dry_run,
                 keep_going=lambda: not self._stopping,
             )
+            self._remember_refusal(turn)
             self.after_turn(turn)
         except Exception as error:  # noqa: BLE001 - one target's trouble must not end the daemon; it is told in full
             self.events.emit("turn.failed", target=target.target_id, error=f"{type(error).__name__}: {error}")
+
+    def _remember_refusal(self, turn: Turn) -> None:
+        """Ask a target that refused the login ever more seldom: a wrong password, repeated, locks the account."""
+        name = turn.scan.target.target_id
+        if turn.scan.unreached is None or turn.scan.unreached.fault is not TransportFault.AUTH_FAILED:
+            self._refused.pop(name, None)
+            return
+        before = self._refused.get(name)
+        pause_s = min(_REFUSED_MAX_S, 2 * (before.pause_s if before else self.work.schedule.interval_s))
+        self._refused[name] = _Refusal(pause_s, self.monotonic() + pause_s)
 
     def _start_housekeeping(self, house: ThreadPoolExecutor) -> None:
         if self._house is None or self._house.done():
@@ -199,6 +224,7 @@ class Daemon:
             changed = None
         if changed is None:
             return slots
+        self._refused.clear()  # a person has been here; perhaps the login is mended
         latest_s = self.monotonic() + changed.schedule.interval_s
         kept: dict[str, _Slot] = {}
         for target in changed.targets:

@@ -91,8 +91,9 @@ def detect(machine: OverlayMachine, compiled: CompiledRunbook) -> Judgement:
     parameters = compiled.parameters({})
     steps = [CATALOGUE.host_step(), *compiled.detect_steps(parameters)]
     results = run_steps(steps, lambda script: execute(machine, script))
-    # The test machine may itself be a container; what is tested here is its own all the same.
-    host = replace(CATALOGUE.host_facts(results["@host"]), container=False)
+    # The test machine may itself be a container; what is tested here is its own all the same. Its scripts
+    # are not brought by SSH here, but an ordinary user could log in.
+    host = replace(CATALOGUE.host_facts(results["@host"]), container=False, login_user="operator")
     judgement = compiled.judge(results, parameters, host)
     assert not (judgement.verdict == "fail" and compiled.guard_reason(judgement.facts, parameters, host))
     return judgement
@@ -232,7 +233,7 @@ def test_a_kernel_setting_is_set_now_and_for_the_next_boot_and_both_undone(machi
     assert detect(machine, compiled).verdict == "fail"
     change(machine, compiled, "remediate", "attempt-1")
     assert detect(machine, compiled).verdict == "pass"
-    assert "net.ipv4.conf.all.log_martians = 1\n" in machine.read("/etc/sysctl.d/90-compliance-agent.conf")
+    assert "net.ipv4.conf.all.log_martians = 1\n" in machine.read("/etc/sysctl.d/zz-compliance-agent.conf")
     change(machine, compiled, "rollback", "attempt-1")
     assert detect(machine, compiled).verdict == "fail"
     assert files(machine) == before

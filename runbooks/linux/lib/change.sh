@@ -31,7 +31,8 @@ ca_undo_open() {
 # ca_sync FILE: put a file on the disk.
 ca_sync() { sync "$1" 2>/dev/null || sync; }
 
-# ca_path FILE: refuse what is not an absolute, plain path, or is a symbolic link, directory or device.
+# ca_path FILE: refuse what is not an absolute, plain path, or is a symbolic link, directory or device,
+# or has a second name (a hard link), which a new file in its place would part from it.
 ca_path() {
   case $1 in
     *'
@@ -41,6 +42,21 @@ ca_path() {
   esac
   [ ! -L "$1" ] || ca_fail "$1 is a symbolic link; it is left alone"
   [ ! -e "$1" ] || [ -f "$1" ] || ca_fail "$1 is no regular file; it is left alone"
+  [ ! -e "$1" ] || [ "$(stat -c %h -- "$1")" = 1 ] || ca_fail "$1 has other names (hard links); it is left alone"
+}
+
+# ca_copy_whole FROM TO: copy with mode, owner and times, and with access lists and other extended
+# attributes where cp knows them.
+ca_copy_whole() { cp --preserve=all -- "$1" "$2" 2>/dev/null || cp -p -- "$1" "$2"; }
+
+# ca_same_end FILE TEXT: print the text, less its last line end where the file has none either (awk adds one).
+ca_same_end() {
+  if [ -n "$(tail -c 1 -- "$1" | tr '\000' x)" ]; then
+    printf '%s' "${2%
+}"
+  else
+    printf '%s' "$2"
+  fi
 }
 
 # ca_note KIND DETAIL TARGET: add a line to the manifest; once for each kind and target, but for "left".
@@ -60,7 +76,7 @@ ca_noted() {
     END { if (!found) exit 1; print last }' "$ca_undo/manifest"
 }
 
-# ca_save FILE: keep the file as it is (content, mode, owner, times), or that there is none. The
+# ca_save FILE: keep the file as it is (content, mode, owner, times, access list), or that there is none. The
 # first call of an attempt counts: later ones change nothing.
 ca_save() {
   ca_path "$1"
@@ -72,7 +88,7 @@ ca_save() {
   fi
   ca_copy=$(wc -l <"$ca_undo/manifest")
   ca_copy=$((ca_copy + 1))
-  cp -p -- "$1" "$ca_undo/$ca_copy" && ca_sync "$ca_undo/$ca_copy" || ca_fail "cannot keep a copy of $1"
+  ca_copy_whole "$1" "$ca_undo/$ca_copy" && ca_sync "$ca_undo/$ca_copy" || ca_fail "cannot keep a copy of $1"
   ca_note file "$ca_copy" "$1"
 }
 
@@ -118,10 +134,12 @@ ca_temporary() { mktemp "${1%/*}/.compliance-agent.XXXXXX" || ca_fail "cannot ma
 # ca_label FILE: give a file its SELinux label, where there are any.
 ca_label() { if ca_have restorecon; then restorecon -- "$1" 2>/dev/null || :; fi; }
 
-# ca_put FILE MODE [OWNER:GROUP]: replace the file by standard input in one move, after ca_save.
+# ca_put FILE MODE [OWNER:GROUP]: replace the file by standard input in one move, after ca_save. An access
+# list and other extended attributes stay.
 ca_put() {
   ca_save "$1"
   ca_new=$(ca_temporary "$1") || exit 1
+  if [ -e "$1" ]; then ca_copy_whole "$1" "$ca_new" || :; fi
   if cat >"$ca_new" && chown "${3:-0:0}" "$ca_new" && chmod "$2" "$ca_new" && ca_sync "$ca_new" &&
     mv -f -- "$ca_new" "$1"; then
     ca_label "$1"
@@ -142,7 +160,7 @@ ca_restore_one() {
       [ "$(stat -c '%a %u:%g %Y' -- "$ca_undo/$ca_kept")" = "$(stat -c '%a %u:%g %Y' -- "$1")" ]; then return 0; fi
     ca_unchanged "$1" || ca_fail "$1 was changed since; it is left as it is"
     ca_new=$(ca_temporary "$1") || exit 1
-    if cp -p -- "$ca_undo/$ca_kept" "$ca_new" && ca_sync "$ca_new" && mv -f -- "$ca_new" "$1"; then
+    if ca_copy_whole "$ca_undo/$ca_kept" "$ca_new" && ca_sync "$ca_new" && mv -f -- "$ca_new" "$1"; then
       ca_label "$1"
       return 0
     fi

@@ -17,6 +17,22 @@ ca_flag() {
   if "$@" >/dev/null 2>&1; then echo "$ca_flag_name=true"; else echo "$ca_flag_name=false"; fi
 }
 
+# ca_text FILE: set ca_text to the first 2,000 bytes, empty when there is no such file.
+ca_text() {
+  ca_text=''
+  [ -e "$1" ] || return 0
+  [ -r "$1" ] || return 1
+  ca_text=$(head -c 2000 -- "$1" | tr '\000' ' '; echo .)
+  ca_text=${ca_text%.}
+}
+
+# ca_text_holds FILE TEXT: does the file hold this text? A line end is as good as a blank.
+ca_text_holds() {
+  [ -f "$1" ] || return 1
+  ca_held=$(tr '[:cntrl:]' ' ' <"$1") || return 1
+  case $ca_held in *"$(printf '%s' "$2" | tr '[:cntrl:]' ' ')"*) ;; *) return 1 ;; esac
+}
+
 # ca_systemd: is systemd the init system?
 ca_systemd() { [ -d /run/systemd/system ]; }
 
@@ -27,22 +43,25 @@ ca_parent() {
   echo "${ca_line%% *}"
 }
 
-# ca_processes NAME...: print the ids of the processes of these names. Processes of containers
-# (a process id namespace of their own) are not this machine's, and the dead ones that nobody has
-# waited for do not count. Ends the step when /proc hides the processes of others.
+# ca_processes NAME...: print the ids of the daemons of these names. Anybody may name a process, so
+# only those of system accounts count (real user id below 1000, or one that systemd lent a service).
+# Processes of containers (a process id namespace of their own) are not this machine's, and the dead
+# ones that nobody has waited for do not count. Ends the step when /proc hides the processes of others.
 ca_processes() {
   [ -r /proc/1/comm ] || ca_fail 'the processes of other users are hidden from this login (hidepid)'
   for ca_dir in /proc/[0-9]*; do
     read -r ca_comm 2>/dev/null <"$ca_dir/comm" || continue
     for ca_name in "$@"; do
       [ "$ca_comm" = "$ca_name" ] || continue
-      grep -Eq '^(State:[[:space:]]+[ZX]|NSpid:[[:space:]]+[0-9]+[[:space:]]+[0-9])' "$ca_dir/status" 2>/dev/null ||
-        echo "${ca_dir#/proc/}"
+      awk '
+        $1 == "State:" && $2 ~ /^[ZX]/ || $1 == "NSpid:" && NF > 2 { no = 1 }
+        $1 == "Uid:" { daemon = $2 < 1000 || $2 >= 61184 && $2 <= 65519 }
+        END { exit no || !daemon }' "$ca_dir/status" 2>/dev/null && echo "${ca_dir#/proc/}"
     done
   done
 }
 
-# ca_running NAME...: print the first of these names that has a process; fails when none has.
+# ca_running NAME...: print the first of these names that has a daemon; fails when none has.
 ca_running() {
   for ca_wanted in "$@"; do
     if [ -n "$(ca_processes "$ca_wanted")" ]; then
@@ -95,6 +114,16 @@ ca_service_state() {
   fi
 }
 
+# ca_ufw_refusals: print how many rules that deny or reject ufw holds, whether or not it is switched on.
+ca_ufw_refusals() {
+  set --
+  for ca_file in /etc/ufw/user.rules /etc/ufw/user6.rules /lib/ufw/user.rules /lib/ufw/user6.rules; do
+    if [ -f "$ca_file" ]; then set -- "$@" "$ca_file"; fi
+  done
+  cat -- /dev/null "$@" | awk '/^### tuple ### (deny|reject)/ { n++ } END { print n + 0 }' ||
+    ca_fail 'the rules of ufw cannot be read'
+}
+
 # ca_sshd_find: set ca_sshd (program, empty if none), ca_sshd_pid (listening daemon, empty if none)
 # and ca_sshd_args (its -f and -o arguments, one a line). The daemon that serves our own session
 # wins, then the one of sshd.pid, then the first that is found.
@@ -102,6 +131,7 @@ ca_sshd_find() {
   ca_sshd='' ca_sshd_pid='' ca_sshd_args=''
   ca_daemons=' '
   for ca_pid in $(ca_processes sshd); do
+    ca_sshd_program "$ca_pid" >/dev/null || continue
     # What is no daemon serves one session: "sshd: alice [priv]", or "sshd -i".
     case $(tr '\0' ' ' 2>/dev/null <"/proc/$ca_pid/cmdline") in
       *'[listener]'*) ;;
@@ -123,15 +153,40 @@ ca_sshd_find() {
   fi
 }
 
-# ca_sshd_command: read program and arguments off the daemon's command line, which reads either
-# "/usr/sbin/sshd -D -f FILE" or "sshd: /usr/sbin/sshd -D -f FILE [listener] 0 of 10-100 startups".
+# ca_sshd_program PID: print the program that this process runs; fails unless it is all root's, and the
+# program is called sshd, is root's and lies in a folder where nobody else writes. What a process calls
+# itself, and its command line, are anybody's to choose: we may run that program as root.
+ca_sshd_program() {
+  grep -Eq '^Uid:([[:space:]]+0){4}$' "/proc/$1/status" 2>/dev/null || return 1
+  ca_exe=$(readlink "/proc/$1/exe" 2>/dev/null) || return 1
+  ca_exe=${ca_exe% (deleted)} # it was upgraded since; what lies there now is its successor
+  case $ca_exe in /*/sshd) ;; *) return 1 ;; esac
+  ca_roots_own "${ca_exe%/*}" || return 1
+  [ ! -e "$ca_exe" ] || ca_roots_own "$ca_exe" || return 1
+  echo "$ca_exe"
+}
+
+# ca_roots_own FILE: does it, or what it points to, belong to root, with nobody else to write it?
+ca_roots_own() {
+  ca_owned=$(stat -L -c '%u %g %a' -- "$1" 2>/dev/null) || return 1
+  case $ca_owned in
+    '0 '*[2367]) return 1 ;; # writable by others
+    '0 0 '*) ;;              # the group is root's own
+    '0 '*[2367][0-7]) [ -d "$1" ] ;; # writable by some group: so is Debian's /usr/local, by its administrators
+    '0 '*) ;;
+    *) return 1 ;;
+  esac
+}
+
+# ca_sshd_command: take the program from what runs, and the arguments off the daemon's command line,
+# which reads "/usr/sbin/sshd -D -f FILE" or "sshd: /usr/sbin/sshd -D -f FILE [listener] 0 of 10-100 startups".
 ca_sshd_command() {
+  ca_sshd=$(ca_sshd_program "$ca_sshd_pid") || ca_fail 'the SSH server ended while it was looked at'
   set -f
   # shellcheck disable=SC2046 # split into words on purpose
   set -- $(tr '\0' ' ' <"/proc/$ca_sshd_pid/cmdline")
   set +f
   case ${1:-} in sshd:) shift ;; esac
-  case ${1:-} in /*) ca_sshd=$1 ;; esac
   while [ $# -gt 1 ]; do
     shift
     case $1 in
@@ -147,6 +202,9 @@ ${2:-}
         ;;
     esac
   done
+  ca_config=$(ca_sshd_config)
+  case $ca_config in /*) ;; *) ca_fail "the SSH server was started with a relative path: $ca_config" ;; esac
+  [ ! -e "$ca_config" ] || ca_roots_own "$ca_config" || ca_fail "others than root may write $ca_config, which the SSH server reads"
 }
 
 # ca_sshd_config: print the path of the configuration that the daemon reads.
@@ -171,9 +229,11 @@ ca_sshd_run() {
   "$ca_sshd" "$@"
 }
 
-# ca_sshd_effective OPTION: print the value that holds for root from this machine, as sshd -T says it.
+# ca_sshd_effective OPTION: print the value that holds where no Match block says otherwise, as sshd -T
+# says it. Versions that want a connection, once there is a Match, get one that no block should mean.
 ca_sshd_effective() {
-  ca_dump=$(ca_sshd_run -T -C user=root,host=localhost,addr=127.0.0.1 2>&1) || {
+  ca_dump=$(ca_sshd_run -T 2>&1) ||
+    ca_dump=$(ca_sshd_run -T -C user=ca-nobody,host=ca.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=65535 2>&1) || {
     printf '%s\n' "$ca_dump" | tail -n 1 >&2
     return 1
   }

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from compliance_agent.app import daemon as module
 from compliance_agent.app.daemon import Daemon, Schedule, Work
 from compliance_agent.domain.target import Target
+from compliance_agent.engine.cycle import Turn
+from compliance_agent.engine.scan import TargetScan, Unreached
+from compliance_agent.errors import TransportFault
 from compliance_agent.testing import FakeClock
 from tests.support.turns import Recorder
 
@@ -31,6 +34,11 @@ class Engine:
 
     name: str = "first"
     rules: tuple[str, ...] = ()
+
+
+def a_turn(target: Target, fault: TransportFault | None = None) -> Turn:
+    unreached = Unreached(fault, "why") if fault else None
+    return Turn(TargetScan(target, None, unreached=unreached), (), (), dry_run=False, at=FakeClock().now())
 
 
 @dataclass
@@ -50,6 +58,7 @@ class World:
     events: Recorder = field(default_factory=Recorder)
     daemon: Any = None
     began_s: float = 1000.0
+    faults: dict[str, TransportFault] = field(default_factory=dict)
 
     def run(self, *, once: bool = False, rng: Any = None, **options: Any) -> World:
         self.daemon = Daemon(
@@ -123,10 +132,10 @@ def world(monkeypatch):
             for name in list(made[-1].waiting):
                 made[-1].release(name)
 
-    def run_turn(engine: Engine, target: Target, **_options: Any) -> str:
+    def run_turn(engine: Engine, target: Target, **_options: Any) -> Turn:
         made[-1].ran.append((target.target_id, engine.name))
         made[-1].on_turn(target.target_id)
-        return f"a turn of {target.target_id}"
+        return a_turn(target, made[-1].faults.get(target.target_id))
 
     def make(*targets: str, until_s: float = 60.0, **options: Any) -> World:
         made.append(World(list(targets), until_s, **options))
@@ -216,9 +225,9 @@ def test_trouble_after_a_turn_is_told_like_trouble_in_it(world):
 
 
 def test_every_turn_is_reported(world):
-    seen: list[object] = []
+    seen: list[Turn] = []
     world("a", until_s=15).run(after_turn=seen.append)
-    assert seen == ["a turn of a"] * 2
+    assert [turn.scan.target.target_id for turn in seen] == ["a"] * 2
 
 
 def test_failing_housekeeping_is_told_and_the_daemon_goes_on(world):
@@ -330,14 +339,42 @@ def test_a_turn_is_told_of_the_stop_and_of_the_dry_run(world, monkeypatch):
     seen: list[tuple[bool, bool]] = []
     found = world("a", until_s=5)
 
-    def run_turn(_engine: object, _target: object, *, dry_run: bool, keep_going: Any, now: Any) -> None:
+    def run_turn(_engine: object, target: Target, *, dry_run: bool, keep_going: Any, now: Any) -> Turn:
         before = keep_going()
         found.daemon.stop()
         seen.append((before, keep_going()))
         assert dry_run
         assert now == FakeClock().now()
+        return a_turn(target)
 
     monkeypatch.setattr(module, "run_turn", run_turn)
     found.run(dry_run=True)
     assert seen == [(True, False)]
     assert found.daemon.stopping
+
+
+def test_a_login_that_is_refused_is_tried_ever_more_seldom_up_to_an_hour(world):
+    found = world("a", "b", until_s=4 * 3600)
+    found.faults["a"] = TransportFault.AUTH_FAILED
+    found.run()
+    gaps = [round(later - earlier) for earlier, later in pairwise(found.started["a"])]
+    assert gaps[:5] == [20, 40, 80, 160, 320]
+    assert max(gaps) == 3600
+    assert len(found.started["b"]) > 1000
+
+
+@pytest.mark.parametrize("fault", [fault for fault in TransportFault if fault is not TransportFault.AUTH_FAILED])
+def test_any_other_fault_keeps_the_schedule(world, fault):
+    found = world("a", until_s=60)
+    found.faults["a"] = fault
+    assert len(found.run().started["a"]) == 6
+
+
+def test_a_reload_forgets_refusals_and_so_does_a_login_that_works(world):
+    found = world("a", until_s=100)
+    found.faults["a"] = TransportFault.AUTH_FAILED
+    changes = iter([None] * 20 + [found.work("a")])
+    found.at[45.0] = found.faults.clear
+    found.run(reload=lambda: next(changes, None))
+    assert [round(moment) for moment in found.started["a"]][:3] == [0, 20, 40]
+    assert found.started["a"][-1] > 90
