@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-system lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-system bench-heal playground lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -34,6 +34,12 @@ set-up-dev: ## .venv with what developers need
 
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
+
+bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the verified fix, at default settings (about 6 minutes)
+	@$(BIN)/python -m benchmarks.time_to_heal
+
+playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
+	@$(BIN)/python -m scripts.playground
 
 lock: set-up-dev ## re-lock requirements/*.lock after a change of dependencies (LOCK=--upgrade: newest of all)
 	@scripts/lock.sh $(LOCK)
