@@ -128,8 +128,15 @@ ca_mkdir() {
   mkdir -m "$2" -- "$1" || ca_fail "cannot make $1"
 }
 
-# ca_temporary FILE: print the name of a new, empty file beside FILE.
-ca_temporary() { mktemp "${1%/*}/.compliance-agent.XXXXXX" || ca_fail "cannot make a file beside $1"; }
+# ca_temporary FILE: print the name of a file to write, in a new folder beside FILE that is closed to
+# others: with the modes of the old file they could otherwise open it before it has its own.
+ca_temporary() {
+  ca_folder=$(mktemp -d "${1%/*}/.compliance-agent.XXXXXX") || ca_fail "cannot make a folder beside $1"
+  echo "$ca_folder/new"
+}
+
+# ca_discard FILE: remove what ca_temporary made.
+ca_discard() { rm -f -- "$1" && rmdir -- "${1%/*}"; }
 
 # ca_label FILE: give a file its SELinux label, where there are any.
 ca_label() { if ca_have restorecon; then restorecon -- "$1" 2>/dev/null || :; fi; }
@@ -142,11 +149,12 @@ ca_put() {
   if [ -e "$1" ]; then ca_copy_whole "$1" "$ca_new" || :; fi
   if cat >"$ca_new" && chown "${3:-0:0}" "$ca_new" && chmod "$2" "$ca_new" && ca_sync "$ca_new" &&
     mv -f -- "$ca_new" "$1"; then
+    ca_discard "$ca_new"
     ca_label "$1"
     ca_left "$1"
     return 0
   fi
-  rm -f -- "$ca_new"
+  ca_discard "$ca_new"
   ca_fail "cannot write $1"
 }
 
@@ -161,10 +169,11 @@ ca_restore_one() {
     ca_unchanged "$1" || ca_fail "$1 was changed since; it is left as it is"
     ca_new=$(ca_temporary "$1") || exit 1
     if ca_copy_whole "$ca_undo/$ca_kept" "$ca_new" && ca_sync "$ca_new" && mv -f -- "$ca_new" "$1"; then
+      ca_discard "$ca_new"
       ca_label "$1"
       return 0
     fi
-    rm -f -- "$ca_new"
+    ca_discard "$ca_new"
     ca_fail "cannot restore $1"
   elif ca_noted absent "$1" >/dev/null; then
     [ -e "$1" ] || return 0

@@ -1,0 +1,519 @@
+"""What a local user, or an odd but real configuration, does to the checks: nothing runs for them, nothing passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support.content import run_steps, shipped
+from tests.support.overlay import overlay_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from compliance_agent.domain.bundle import StepResult
+    from compliance_agent.domain.catalogue import CompiledRunbook
+    from tests.support.overlay import OverlayMachine
+
+pytestmark = pytest.mark.root
+
+CATALOGUE: Final = shipped()
+SSHD: Final = "HostKey /etc/ssh/ssh_host_ed25519_key\nUsePAM no\n"
+GUEST: Final = "setpriv --reuid 2003 --regid 2003 --clear-groups"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OverlayMachine]:
+    with overlay_machine(tmp_path_factory.mktemp("overlay")) as started:
+        yield started
+
+
+@pytest.fixture
+def machine(running: OverlayMachine) -> Iterator[OverlayMachine]:
+    """The machine, and all of its files and processes as they were afterwards."""
+    running.run(
+        "rm -rf /run/kept && mkdir /run/kept && cp -a /etc /run/kept/ && ls /usr/local/sbin >/run/sbin", check=True
+    )
+    yield running
+    running.run("for id in $(cat /run/started 2>/dev/null); do kill -9 $id; done; rm -rf /run/started /run/systemd")
+    running.run("find /etc -mindepth 1 -delete; cp -a /run/kept/etc/. /etc/", check=True)
+    running.run(
+        "cd /usr/local/sbin && ls | grep -vxF -f /run/sbin | xargs -r rm -f --; rm -f /usr/sbin/ufw /root/owned"
+    )
+    running.run("rm -rf /var/lib/compliance-agent /home/guest/* /srv/attack")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a check concluded."""
+
+    verdict: str
+    reason: str
+    guard: str
+    facts: dict[str, object]
+
+
+def get(runbook_id: str) -> CompiledRunbook:
+    compiled = CATALOGUE.get(runbook_id)
+    assert compiled is not None
+    return compiled
+
+
+def look(machine: OverlayMachine, runbook_id: str, *, login_user: str = "operator", **given: object) -> Seen:
+    compiled = get(runbook_id)
+    parameters = compiled.parameters(given)
+    results = execute(machine, [CATALOGUE.host_step(), *compiled.detect_steps(parameters)])
+    host = replace(CATALOGUE.host_facts(results["@host"]), container=False, login_user=login_user)
+    judgement = compiled.judge(results, parameters, host)
+    guard = compiled.guard_reason(judgement.facts, parameters, host) if judgement.verdict == "fail" else ""
+    return Seen(str(judgement.verdict), judgement.reason, guard, dict(judgement.facts))
+
+
+def execute(machine: OverlayMachine, steps: list[object], **how: bool) -> dict[str, StepResult]:
+    return run_steps(steps, lambda script: machine.run("exec /bin/sh -s", stdin=script).stdout.encode(), **how)  # type: ignore[arg-type] # bundle steps
+
+
+def change(machine: OverlayMachine, runbook_id: str, phase: str, attempt_id: str, **given: object) -> str:
+    """Run a phase; return what went wrong, empty when nothing did."""
+    compiled = get(runbook_id)
+    build = {"remediate": compiled.remediate_steps, "rollback": compiled.rollback_steps}[phase]
+    results = execute(machine, list(build(compiled.parameters(given), attempt_id=attempt_id)), stop_on_failure=True)
+    return " ".join(result.trouble() for result in results.values()).strip()
+
+
+def start(machine: OverlayMachine, command: str, *, as_guest: bool = True) -> None:
+    """Start a program that goes on, under another name when the command says so."""
+    user = GUEST if as_guest else ""
+    machine.run(f"setsid {user} {command} </dev/null >/dev/null 2>&1 & echo $! >>/run/started; sleep 0.3", check=True)
+
+
+def configure(machine: OverlayMachine, text: str) -> None:
+    machine.write("/etc/ssh/sshd_config", SSHD + text, 0o600)
+
+
+@pytest.mark.parametrize("user", ["", GUEST], ids=["root", "an ordinary user"])
+def test_a_fresh_machine_without_an_ssh_server_gives_no_error(machine: OverlayMachine, user: str) -> None:
+    machine.run("rm -rf /etc/ssh", check=True)
+    for compiled in CATALOGUE:
+        parameters = compiled.parameters({})
+        if user and compiled.runbook.detect.privilege == "root":
+            continue
+        steps = [CATALOGUE.host_step(), *compiled.detect_steps(parameters)]
+        results = run_steps(steps, lambda script: machine.run(f"exec {user} /bin/sh -s", stdin=script).stdout.encode())
+        host = replace(CATALOGUE.host_facts(results["@host"]), container=False)
+        judgement = compiled.judge(results, parameters, host)
+        assert judgement.verdict != "error", judgement.reason
+
+
+# ---- processes that call themselves something
+
+
+@pytest.mark.parametrize(
+    ("plant", "as_guest"),
+    [("cp /bin/sh", True), ("cp /bin/sh", False), ("ln -s /bin/sh", False)],
+    ids=["a user's process", "a program of root's with a name in the user's folder", "a symbolic link to one"],
+)
+def test_nothing_that_a_local_user_names_is_run_as_root(machine: OverlayMachine, plant: str, as_guest: bool) -> None:
+    """A process may call itself sshd, with any command line; one of a set-user-ID program even has root's user ids."""
+    configure(machine, "PermitRootLogin yes\n")
+    machine.write("/home/guest/evil", "#!/bin/sh\nid >>/root/owned\necho 'permitrootlogin no'\n", 0o755)
+    machine.write("/home/guest/config", "PermitRootLogin no\n")
+    machine.run(f"chmod 0755 /home/guest; {plant} /home/guest/sshd", check=True)
+    fake = '/home/guest/sshd -c "sleep 600; :" x -f /home/guest/config'
+    start(machine, f"bash -c 'exec -a /home/guest/evil {fake}'", as_guest=as_guest)
+    assert machine.run("cat /proc/[0-9]*/comm | grep -c '^sshd$'").stdout == "1\n"
+    seen = look(machine, "LIN-SSH-001")
+    assert machine.run("cat /root/owned").stdout == ""
+    assert (seen.verdict, seen.facts["value"], seen.facts["sshd"]) == ("fail", "yes", "idle")
+
+
+def test_the_program_of_a_daemon_is_what_runs_not_what_its_command_line_says(machine: OverlayMachine) -> None:
+    machine.run("mkdir -p /srv/attack", check=True)
+    machine.write("/srv/attack/sshd", "#!/bin/sh\nid >>/root/owned\necho 'permitrootlogin no'\n", 0o755)
+    configure(machine, "PermitRootLogin yes\nListenAddress 127.0.0.1:2299\n")
+    start(machine, "bash -c 'exec -a /srv/attack/sshd /usr/sbin/sshd -D'", as_guest=False)
+    seen = look(machine, "LIN-SSH-001")
+    assert machine.run("cat /root/owned").stdout == ""
+    assert (seen.verdict, seen.facts["value"], seen.facts["sshd"]) == ("fail", "yes", "running")
+
+
+def test_a_running_daemons_own_configuration_is_read(machine: OverlayMachine) -> None:
+    configure(machine, "PermitRootLogin no\n")
+    machine.write("/etc/ssh/other", SSHD + "PermitRootLogin yes\nListenAddress 127.0.0.1:2299\n")
+    start(machine, "/usr/sbin/sshd -D -f /etc/ssh/other", as_guest=False)
+    seen = look(machine, "LIN-SSH-001")
+    assert (seen.facts["sshd"], seen.facts["config"], seen.verdict) == ("running", "/etc/ssh/other", "fail")
+
+
+@pytest.mark.parametrize("spoil", ["chown guest", "chmod 0646"])
+def test_a_daemons_configuration_that_others_may_write_is_refused(machine: OverlayMachine, spoil: str) -> None:
+    machine.write("/etc/ssh/other", SSHD + "PermitRootLogin no\nListenAddress 127.0.0.1:2299\n")
+    start(machine, "/usr/sbin/sshd -D -f /etc/ssh/other", as_guest=False)
+    machine.run(f"{spoil} /etc/ssh/other", check=True)
+    seen = look(machine, "LIN-SSH-001")
+    assert (seen.verdict, "others than root may write /etc/ssh/other" in seen.reason) == ("error", True)
+
+
+@pytest.mark.parametrize(
+    ("runbook_id", "name", "fact", "value"),
+    [
+        ("LIN-SVC-003", "rsyslogd", "kept_by", "none"),
+        ("LIN-NTP-001", "chronyd", "daemon", "none"),
+        ("LIN-FW-001", "firewalld", "firewalld", "off"),
+    ],
+)
+def test_an_ordinary_users_process_is_no_daemon(
+    machine: OverlayMachine, runbook_id: str, name: str, fact: str, value: str
+) -> None:
+    machine.write("/usr/local/sbin/firewall-cmd", "#!/bin/sh\necho public\n", 0o755)
+    machine.run(f"chmod 0755 /home/guest; cp /bin/sleep /home/guest/{name}", check=True)
+    start(machine, f"/home/guest/{name} 600")
+    assert look(machine, runbook_id).facts[fact] == value
+    start(machine, f"/home/guest/{name} 600", as_guest=False)
+    assert look(machine, runbook_id).facts[fact] != value
+
+
+# ---- the SSH server's configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "overrides"),
+    [
+        ("PermitRootLogin yes\nMatch Address 127.0.0.1,::1\n  PermitRootLogin no\n", "yes", 0),
+        ("PermitRootLogin yes\nMatch User root\n  PermitRootLogin no\n", "yes", 0),
+        ("PermitRootLogin yes\nMatch LocalPort 22\n  PermitRootLogin no\n", "yes", 0),
+        ("PermitRootLogin no\nMatch Address 10.0.0.0/8\n  PermitRootLogin yes\n", "no", 1),
+        ('PermitRootLogin no\nMatch\tAddress 10.0.0.0/8\n  "PermitRootLogin" yes\n', "no", 1),
+        ("PermitRootLogin no\nMatch=Address 10.0.0.0/8\n  PermitRootLogin=yes\n", "no", 1),
+        ("PermitRootLogin no\nInclude /etc/ssh/policy.conf\n", "no", 1),
+        ('PermitRootLogin no\nInclude "policy.conf" # ours\n', "no", 1),
+        ("PermitRootLogin no\nMatch Address 10.0.0.0/8\n  Include /etc/ssh/plain.conf\n", "no", 1),
+        ("PermitRootLogin no\nMatch Address 10.0.0.0/8\n  Include /etc/ssh/nested.conf\n", "no", 1),
+        ("PermitRootLogin no\nInclude /etc/ssh/harmless.conf\n", "no", 0),
+        ("PermitRootLogin no\nInclude /etc/ssh/harmless.conf\nPermitRootLogin yes\n", "no", 0),
+        ("PermitRootLogin no\nInclude /etc/ssh/none-of-it/*.conf\n", "no", 0),
+    ],
+)
+def test_match_blocks_neither_hide_the_setting_nor_are_overlooked(
+    machine: OverlayMachine, text: str, value: str, overrides: int
+) -> None:
+    machine.write("/etc/ssh/policy.conf", "Match Address 10.0.0.0/8\n  PermitRootLogin yes\n")
+    machine.write("/etc/ssh/plain.conf", "PermitRootLogin yes\n")
+    machine.write("/etc/ssh/nested.conf", "Match all\nInclude /etc/ssh/pl*.conf\n")
+    machine.write("/etc/ssh/harmless.conf", "Match User guest\n  PermitRootLogin no\n")
+    configure(machine, text)
+    seen = look(machine, "LIN-SSH-001")
+    assert (seen.facts["value"], seen.facts["match_overrides"]) == (value, overrides), seen
+    assert seen.verdict == ("pass" if (value, overrides) == ("no", 0) else "fail")
+
+
+def test_a_limit_that_a_match_block_keeps_for_root_alone_is_not_the_limit(machine: OverlayMachine) -> None:
+    configure(machine, "MaxAuthTries 30\nMatch User root\n  MaxAuthTries 3\n")
+    assert look(machine, "LIN-SSH-003").facts["number"] == 30
+
+
+def test_an_include_that_cannot_be_followed_is_an_error_and_no_silence(machine: OverlayMachine) -> None:
+    machine.write("/etc/ssh/a b.conf", "Match Address 10.0.0.0/8\n  PermitRootLogin yes\n")
+    configure(machine, 'PermitRootLogin no\nInclude "/etc/ssh/a b.conf"\n')
+    seen = look(machine, "LIN-SSH-001")
+    assert (seen.verdict, "cannot follow Include" in seen.reason) == ("error", True)
+
+
+def test_an_include_is_not_run_by_a_shell(machine: OverlayMachine) -> None:
+    configure(machine, "PermitRootLogin no\nInclude /etc/ssh/$(id>/root/owned).conf\n")
+    assert look(machine, "LIN-SSH-001").verdict == "error"
+    assert machine.run("cat /root/owned").stdout == ""
+
+
+def test_root_login_is_not_closed_where_no_other_login_was_seen_to_work(machine: OverlayMachine) -> None:
+    configure(machine, "PermitRootLogin yes\n")
+    assert "nobody's SSH login can be tested" in look(machine, "LIN-SSH-001", login_user="").guard
+    assert look(machine, "LIN-SSH-001", login_user="operator").guard == ""
+
+
+# ---- the firewall
+
+NFT: Final = (
+    "table {table} {{\n\tchain input {{\n"
+    "\t\ttype filter hook input priority filter; policy {policy};\n{rules}\t}}\n}}\n"
+)
+
+
+def nft(machine: OverlayMachine, ruleset: str) -> object:
+    machine.write("/run/ruleset", ruleset)
+    machine.write("/usr/local/sbin/nft", '#!/bin/sh\n[ "$*" = "list ruleset" ] && cat /run/ruleset\n', 0o755)
+    return look(machine, "LIN-FW-001").facts["ipv4"]
+
+
+@pytest.mark.parametrize(
+    ("table", "policy", "rule", "ipv4"),
+    [
+        ("inet f", "drop", "ct state established,related accept", "closed"),
+        ("inet f", "drop", "tcp dport 22 ct state new accept", "closed"),
+        ("inet f", "drop", "ct state new tcp dport 22 accept", "closed"),
+        ("inet f", "drop", 'iifname "lo" accept', "closed"),
+        ("inet f", "drop", "meta l4proto ipv6-icmp accept", "closed"),
+        ("inet f", "drop", "meta nfproto ipv6 accept", "closed"),
+        ("inet f", "accept", 'counter packets 1 bytes 2 log prefix "x" drop', "closed"),
+        (
+            "inet f",
+            "accept",
+            'log prefix "a b" level info flags all counter packets 0 bytes 0 reject with icmpx admin-prohibited',
+            "closed",
+        ),
+        ("inet f", "accept", "meta nfproto ipv6 drop", "open"),
+        ("inet f", "accept", "tcp dport 22 drop", "open"),
+        ("arp f", "drop", "", "open"),
+        ("bridge f", "drop", "", "open"),
+        ("ip6 f", "drop", "", "open"),
+        ("inet f", "drop", "meta nfproto ipv4 accept", "open"),
+        ("inet f", "drop", 'iifname "*" accept', "open"),
+        ("inet f", "drop", 'iifname != "lo" accept', "open"),
+        ("inet f", "drop", "ip saddr 0.0.0.0/0 accept", "open"),
+        ("inet f", "drop", "ct state { established, related, new, untracked } accept", "open"),
+        ("inet f", "drop", "ct state new,established accept", "open"),
+        ("inet f", "drop", "ct state vmap { established : accept, new : accept }", "open"),
+        ("inet f", "drop", "ct state vmap { established : accept, invalid : drop }", "closed"),
+        ("inet f", "drop", "counter packets 0 bytes 0 log accept", "open"),
+        ("inet f", "drop", 'counter packets 0 bytes 0 accept comment "for now"', "open"),
+        ("inet f", "drop", "meta l4proto { tcp, udp } accept", "open"),
+    ],
+)
+def test_nft_rules_are_judged_by_what_they_let_in(
+    machine: OverlayMachine, table: str, policy: str, rule: str, ipv4: str
+) -> None:
+    rules = f"\t\t{rule}\n" if rule else ""
+    assert nft(machine, NFT.format(table=table, policy=policy, rules=rules)) == ipv4
+
+
+def test_a_dormant_table_refuses_nothing(machine: OverlayMachine) -> None:
+    ruleset = NFT.format(table="inet f", policy="drop", rules="")
+    assert nft(machine, ruleset) == "closed"
+    assert nft(machine, ruleset.replace("{\n", "{\n\tflags dormant\n", 1)) == "open"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "ipv4"),
+    [
+        ("DROP", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "closed"),
+        ("DROP", "-p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT", "closed"),
+        ("DROP", "-p icmp -j ACCEPT", "closed"),
+        ("ACCEPT", '-m comment --comment "all else" -j DROP', "closed"),
+        ("ACCEPT", "-p tcp -j DROP", "open"),
+        ("DROP", "-m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT", "open"),
+        ("DROP", "-m state --state NEW -j ACCEPT", "open"),
+        ("DROP", "-p tcp -m conntrack --ctstate NEW -j ACCEPT", "open"),
+        ("DROP", "! -i lo -j ACCEPT", "open"),
+    ],
+)
+def test_iptables_rules_are_judged_by_what_they_let_in(
+    machine: OverlayMachine, policy: str, rule: str, ipv4: str
+) -> None:
+    machine.write("/run/ruleset", f"*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT {rule}\nCOMMIT\n")
+    tool = '#!/bin/sh\nif [ "$1" = -V ]; then echo "v1.8.9 (nf_tables)"; else cat /run/ruleset; fi\n'
+    for name in ("iptables-save", "ip6tables-save"):
+        machine.write(f"/usr/local/sbin/{name}", tool, 0o755)
+    assert look(machine, "LIN-FW-001").facts["ipv4"] == ipv4
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ("### tuple ### deny any any 0.0.0.0/0 any 10.0.0.0/8 in", True),
+        ("### tuple ### reject tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", True),
+        ("### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", False),
+    ],
+)
+def test_ufw_is_not_switched_on_over_rules_that_refuse(machine: OverlayMachine, rule: str, refused: bool) -> None:
+    machine.write("/usr/sbin/ufw", '#!/bin/sh\necho "$*" >>/run/ufw.calls\n', 0o755)
+    machine.run("mkdir -p /etc/ufw; echo ENABLED=no >/etc/ufw/ufw.conf; rm -f /run/ufw.calls", check=True)
+    machine.write("/etc/ufw/user.rules", f"*filter\n{rule}\nCOMMIT\n")
+    assert ("ufw is off but holds rules" in look(machine, "LIN-FW-001").guard) is refused
+    trouble = change(machine, "LIN-FW-001", "remediate", "attempt-1")
+    assert ("ufw is off but holds rules" in trouble) is refused
+    assert ("enable" in machine.run("cat /run/ufw.calls").stdout) is not refused
+
+
+# ---- audit
+
+AUDITCTL: Final = "#!/bin/sh\ncase $1 in -s) echo 'enabled 1' ;; -l) cat /run/audit.listed ;; esac\n"
+WATCHES: Final = "".join(
+    f"-w {file} -p wa -k identity\n"
+    for file in ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/security/opasswd")
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (WATCHES, "pass"),
+        ("-a always,exit -S all -F dir=/etc -F perm=wa -F key=x\n", "pass"),
+        (
+            "".join(f"-a always,exit -F arch={arch} -S all -F dir=/etc -F perm=wa\n" for arch in ("b64", "b32")),
+            "pass",
+        ),
+        ("-a never,exit -F auid=1000\n" + WATCHES, "pass"),
+        ("-a always,exclude -F msgtype=CWD\n" + WATCHES, "pass"),
+        ("-a never,task\n" + WATCHES, "fail"),
+        ("-a never,exit -S all\n" + WATCHES, "fail"),
+        ("-a never,exit -S all -F dir=/etc\n" + WATCHES, "fail"),
+        ("-a always,exclude -F msgtype=SYSCALL\n" + WATCHES, "fail"),
+        ("-a never,exclude -F msgtype=PATH\n" + WATCHES, "fail"),
+        ("-a always,exit -F arch=b64 -S all -F dir=/etc -F perm=wa -F key=x\n", "fail"),
+        ("-a always,exit -S open -F dir=/etc -F perm=wa -F key=x\n", "fail"),
+        ("-a always,exit -S all -F dir=/etc -F perm=wa -F ppid=1 -F key=x\n", "fail"),
+        ("-a always,exit -S all -F dir=/etc -F perm=wa -F euid=1000 -F key=x\n", "fail"),
+        ("-a always,exit -S all -F dir=/etc -F perm=wa -C auid!=uid -F key=x\n", "fail"),
+    ],
+)
+def test_audit_rules_count_when_they_record_every_write(machine: OverlayMachine, rules: str, verdict: str) -> None:
+    machine.run("mkdir -p -m 0750 /etc/audit/rules.d", check=True)
+    machine.write("/run/audit.listed", rules)
+    machine.write("/usr/local/sbin/auditctl", AUDITCTL, 0o755)
+    seen = look(machine, "LIN-AUDIT-001")
+    assert seen.verdict == verdict, seen
+    assert bool(seen.facts["silenced"]) == ("on purpose" in seen.guard)
+
+
+# ---- patches, clock, banner
+
+
+def test_lists_of_other_archives_do_not_make_the_security_lists_recent(machine: OverlayMachine) -> None:
+    lists = "/var/lib/apt/lists"
+    security = f"{lists}/deb.debian.org_debian-security_dists_bookworm-security"
+    machine.run(f"mkdir -p /run/apt && mv {lists} /run/apt/lists; mkdir -p {lists}/partial", check=True)
+    try:
+        machine.write(f"{security}_main_binary-amd64_Packages", "Package: bash\nArchitecture: amd64\nVersion: 1\n\n")
+        machine.run(f"touch -d '200 days ago' {security}_InRelease", check=True)
+        machine.write(f"{lists}/download.example_linux_debian_dists_bookworm_InRelease", "")
+        machine.run("rm -f /var/lib/apt/periodic/update-success-stamp")
+        assert look(machine, "LIN-PATCH-001").facts["age_days"] == 200
+        machine.run(f"touch -d '2 days ago' {security}_InRelease", check=True)
+        assert look(machine, "LIN-PATCH-001").facts["age_days"] == 2
+    finally:
+        machine.run(f"rm -rf {lists} && mv /run/apt/lists {lists}", check=True)
+
+
+@pytest.mark.parametrize(("age_min", "synchronised"), [(60, True), (60 * 24 * 40, False)])
+def test_an_old_stamp_of_timesyncd_does_not_say_that_the_clock_is_right(
+    machine: OverlayMachine, age_min: int, synchronised: bool
+) -> None:
+    machine.run("cp /bin/sleep /home/guest/systemd-timesyncd; mkdir -p /run/systemd/timesync", check=True)
+    machine.run(f"touch -d '{age_min} minutes ago' /run/systemd/timesync/synchronized", check=True)
+    start(machine, "/home/guest/systemd-timesyncd 600", as_guest=False)
+    assert look(machine, "LIN-NTP-001").facts["synchronised"] is synchronised
+
+
+@pytest.mark.parametrize(
+    ("text", "config", "verdict"),
+    [
+        ("Authorized use only", "Banner /etc/issue.net\n", "pass"),
+        ("Authorized use only", "Banner /etc/ssh/nothing-here\n", "fail"),
+        ("Authorized use only", "Banner /etc/hostname\n", "fail"),
+        ("Authorized use only", "Banner /etc/issue.net\nMatch Address 10.0.0.0/8\n  Banner none\n", "fail"),
+        ("Authorized use only. \\\\S", "Banner /etc/issue.net\n", "fail"),
+        ("Authorized use only. \\\\o", "Banner /etc/issue.net\n", "fail"),
+    ],
+)
+def test_a_banner_counts_when_people_get_to_see_it(
+    machine: OverlayMachine, text: str, config: str, verdict: str
+) -> None:
+    machine.run(f"printf '{text}\\n' | tee /etc/issue >/etc/issue.net", check=True)
+    configure(machine, config)
+    assert look(machine, "LIN-BANNER-001").verdict == verdict
+
+
+def test_a_warning_in_the_clinics_own_language_is_written_and_passes(machine: OverlayMachine) -> None:
+    text = "Zugang nur für Befugte\nund nur im Dienst"
+    assert look(machine, "LIN-BANNER-001", text=text).verdict == "fail"
+    assert change(machine, "LIN-BANNER-001", "remediate", "attempt-1", text=text) == ""
+    assert look(machine, "LIN-BANNER-001", text=text).verdict == "pass"
+
+
+# ---- files: access lists, links, line ends
+
+ACL: Final = """
+import os, struct, sys
+path, group = sys.argv[1], os.stat(sys.argv[1]).st_mode >> 3 & 7
+entries = [(1, 6, 0xffffffff), (2, 4, 2003), (4, group, 0xffffffff), (0x10, 4, 0xffffffff), (0x20, 0, 0xffffffff)]
+packed = b"".join(struct.pack("<HHI", kind, bits, who) for kind, bits, who in entries)
+os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+"""
+SHOW_ACL: Final = "import os, sys; print(os.getxattr(sys.argv[1], 'system.posix_acl_access').hex())"
+
+
+def open_to_guest(machine: OverlayMachine, path: str) -> None:
+    """Add an access list by which the guest may read the file (setfacl need not be there)."""
+    machine.run(f"python3 - {path}", stdin=ACL, check=True)
+
+
+@pytest.mark.parametrize(
+    ("runbook_id", "path", "mode"),
+    [("LIN-PERM-001", "/etc/shadow", "0640"), ("LIN-PERM-002", "/etc/ssh/sshd_config", "0600")],
+)
+def test_a_file_that_an_access_list_opens_does_not_pass(
+    machine: OverlayMachine, runbook_id: str, path: str, mode: str
+) -> None:
+    machine.run(f"chmod {mode} {path}", check=True)
+    assert look(machine, runbook_id).verdict == "pass"
+    open_to_guest(machine, path)
+    seen = look(machine, runbook_id)
+    assert (seen.verdict, seen.facts["acl"], "getfacl" in seen.guard) == ("fail", True, True)
+
+
+def test_an_access_list_outlives_the_remedy_and_its_undo(machine: OverlayMachine) -> None:
+    configure(machine, "PermitRootLogin yes\n")
+    open_to_guest(machine, "/etc/ssh/sshd_config")
+
+    def shown() -> str:
+        return machine.run("python3 - /etc/ssh/sshd_config", stdin=SHOW_ACL, check=True).stdout
+
+    before = shown()
+    assert change(machine, "LIN-SSH-001", "remediate", "attempt-1") == ""
+    assert "permitrootlogin no" in machine.read("/etc/ssh/sshd_config")
+    assert shown() == before
+    assert change(machine, "LIN-SSH-001", "rollback", "attempt-1") == ""
+    assert shown() == before
+
+
+def test_a_file_with_a_second_name_is_left_alone(machine: OverlayMachine) -> None:
+    machine.run("ln /etc/issue /etc/issue-too", check=True)
+    assert "other names" in change(machine, "LIN-BANNER-001", "remediate", "attempt-1")
+    assert "Debian" in machine.read("/etc/issue")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n", "\n\n# the end"])
+def test_undo_of_either_of_two_attempts_leaves_every_line_end(machine: OverlayMachine, end: str) -> None:
+    configure(machine, f"PermitRootLogin yes\nMaxAuthTries 9{end}")
+    before = machine.read("/etc/ssh/sshd_config")
+    assert change(machine, "LIN-SSH-001", "remediate", "attempt-1") == ""
+    assert change(machine, "LIN-SSH-003", "remediate", "attempt-2") == ""
+    assert machine.read("/etc/ssh/sshd_config").endswith(f"MaxAuthTries 9{end}")
+    assert change(machine, "LIN-SSH-001", "rollback", "attempt-1") == ""
+    assert change(machine, "LIN-SSH-003", "rollback", "attempt-2") == ""
+    assert machine.read("/etc/ssh/sshd_config") == before
+
+
+# ---- kernel settings
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "overridden"),
+    [
+        ("/etc/sysctl.conf", "kernel.kptr_restrict = 0", True),
+        ("/etc/sysctl.conf", "-kernel/kptr_restrict=0", True),
+        ("/etc/sysctl.conf", "#kernel.kptr_restrict = 0", False),
+        ("/etc/sysctl.conf", "kernel.kptr_restrict = 2", False),
+        ("/etc/sysctl.d/99-local.conf", "kernel.kptr_restrict = 0", False),
+        ("/etc/sysctl.d/zzz-local.conf", "kernel.kptr_restrict = 0", True),
+    ],
+)
+def test_a_file_that_would_win_over_ours_at_boot_is_seen(
+    machine: OverlayMachine, file: str, line: str, overridden: bool
+) -> None:
+    machine.write(file, f"{line}\n")
+    facts = look(machine, "LIN-KERN-001").facts["kptr_restrict"]
+    assert isinstance(facts, dict)
+    assert facts["overridden"] is overridden
