@@ -14,6 +14,7 @@ from compliance_agent.app.assemble import load_content
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.domain.pattern import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.runbook import Phase
+
+_TEXT_MAX = 2_000
+"""Most characters of a pattern or table that are shown."""
 
 
 @click.group("runbooks", help="List and show the runbooks, and check their files.")
@@ -48,7 +52,7 @@ def list_runbooks(config: Path | None, output: str, *, local: bool) -> int:
 @click.argument("runbook_id", metavar="ID")
 @settings_options
 @format_option
-def show(runbook_id: str, config: Path | None, output: str, *, local: bool) -> int:
+def show_runbook(runbook_id: str, config: Path | None, output: str, *, local: bool) -> int:
     """Show one runbook."""
     catalogue = _catalogue(config, local=local)
     compiled = catalogue.get(runbook_id)
@@ -133,9 +137,9 @@ def _show_one(compiled: CompiledRunbook) -> None:
     facts: Mapping[str, object] = {
         "supports": f"HIPAA {', '.join(runbook.controls.hipaa)}; NIST 800-53 {', '.join(runbook.controls.nist_800_53)}",
         "severity": runbook.severity,
-        "applies when": runbook.applies_when or "always",
-        "passes when": runbook.pass_when,
-        "parameters": parameters or "none",
+        "applies when": show(runbook.applies_when, _TEXT_MAX) if runbook.applies_when else "always",
+        "passes when": show(runbook.pass_when, _TEXT_MAX),
+        "parameters": show(parameters, _TEXT_MAX) if parameters else "none",
         "effects": f"disruption {runbook.effects.disruption}, reboot {runbook.effects.reboot}, "
         f"{'reversible' if runbook.effects.reversible else 'not reversible'}",
         "references": ", ".join(runbook.references) or "none",
@@ -154,7 +158,10 @@ def _show_one(compiled: CompiledRunbook) -> None:
 
 
 def _phase_texts(phase: Phase) -> list[str]:
-    return [
-        step.script.rstrip() if step.script is not None else f"# resource {step.resource} with {dict(step.with_)}"
-        for step in phase.steps
-    ]
+    texts = []
+    for step in phase.steps:
+        if step.script is not None:
+            texts.append(step.script.rstrip())
+        else:
+            texts.append(f"# resource {step.resource} with {show(step.with_, _TEXT_MAX)}")
+    return texts
