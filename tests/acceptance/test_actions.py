@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cli import Site, cli, outcomes
+from tests.support.cli import Site, outcomes
+from tests.support.local_site import HEALS, LocalSite, a_rule
 from tests.support.overlay import overlay_machine
 
 if TYPE_CHECKING:
@@ -96,37 +97,19 @@ def test_a_service_that_is_not_there_is_a_failed_attempt_with_its_reason(tmp_pat
         assert "nothing-of-that-name" in document["targets"][0]["checks"][0]["outcome_reason"]
 
 
-class LocalSite:
-    """This machine as the target, with one test check; needs no root."""
-
-    def __init__(self, folder: Path, action: str, alerts: str = "") -> None:
-        self.folder, self.made = folder, folder / "made"
-        self.settings = folder / "settings.yaml"
-        self.settings.write_text(
-            f"""\
-site_id: north-valley
-state_dir: {folder}/state
-gate: {{cooldown_s: 0}}
-{content(folder, action, str(self.made))}
-{alerts}
-targets:
-  - {{id: here, transport: local, checks: {{include: [TEST-PROBE-001]}}}}
-""",
-            encoding="utf-8",
-        )
-
-    def __call__(self, name: str, *arguments: str) -> tuple[dict[str, Any], int]:
-        done = cli(name, *arguments, "-c", str(self.settings), "-o", "json")
-        assert done.stdout, done.stderr
-        return json.loads(done.stdout), done.returncode
+def local_site(folder: Path, action: str, extra: str = "") -> LocalSite:
+    """This machine as the target, with one check that fails and one rule for it; needs no root."""
+    site = LocalSite(folder, rules=[a_rule(HEALS, action)], extra=extra).write()
+    site.say("bad")
+    return site
 
 
 @pytest.mark.parametrize("prefix", ["run_linux_runbook", "run_runbook"])
 def test_a_runbook_runs_by_either_prefix(tmp_path, prefix):
-    site = LocalSite(tmp_path, f"{prefix}:TEST-PROBE-001")
-    document, code = site("apply", "--yes")
-    assert (outcomes(document), code) == ({"TEST-PROBE-001": "remediated"}, 0)
-    assert site.made.exists()
+    site = local_site(tmp_path, f"{prefix}:{HEALS}")
+    document, code = site.json("apply", "--yes")
+    assert (outcomes(document), code) == ({HEALS: "remediated"}, 0)
+    assert site.says() == "good"
 
 
 @contextmanager
@@ -160,23 +143,23 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 )
 def test_a_person_is_told_once_and_the_status_is_clear(tmp_path, action, kind):
     with receiver() as (url, received):
-        site = LocalSite(tmp_path, action, f"alerts: {{webhook: {{url: '{url}'}}}}")
+        site = local_site(tmp_path, action, f"alerts: {{webhook: {{url: '{url}'}}}}")
         for _ in range(3):
-            document, code = site("apply", "--yes")
-            assert (outcomes(document), code) == ({"TEST-PROBE-001": kind}, 2)
+            document, code = site.json("apply", "--yes")
+            assert (outcomes(document), code) == ({HEALS: kind}, 2)
     assert len(received) == 1
-    assert "the probe has not run" in json.dumps(received[0])
-    status, _ = site("status")
+    assert "the file does not say good" in json.dumps(received[0])
+    status, _ = site.json("status")
     assert status["alerts"] == []
-    assert not site.made.exists()
+    assert site.says() == "bad"
 
 
 def test_what_could_not_be_delivered_shows_in_the_status_and_is_sent_later(tmp_path):
     with receiver() as (url, _):
         pass  # the address is known, and nobody listens there any more
-    site = LocalSite(tmp_path, "alert:probe-missing", f"alerts: {{webhook: {{url: '{url}'}}}}")
+    site = local_site(tmp_path, "alert:probe-missing", f"alerts: {{webhook: {{url: '{url}'}}}}")
     site("apply", "--yes")
-    status, _ = site("status")
+    status, _ = site.json("status")
     (alert,) = status["alerts"]
     assert alert["state"] == "pending"
     assert "webhook" in alert["trouble"]
@@ -184,7 +167,7 @@ def test_what_could_not_be_delivered_shows_in_the_status_and_is_sent_later(tmp_p
 
 def test_observe_still_tells_people_but_changes_nothing(tmp_path):
     with receiver() as (url, received):
-        site = LocalSite(tmp_path, "alert:probe-missing", f"mode: observe\nalerts: {{webhook: {{url: '{url}'}}}}")
+        site = local_site(tmp_path, "alert:probe-missing", f"mode: observe\nalerts: {{webhook: {{url: '{url}'}}}}")
         site("apply", "--yes")
     assert len(received) == 1
-    assert not site.made.exists()
+    assert site.says() == "bad"
