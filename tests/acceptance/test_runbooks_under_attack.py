@@ -382,7 +382,7 @@ def test_audit_rules_count_when_they_record_every_write(machine: OverlayMachine,
 
 def test_lists_of_other_archives_do_not_make_the_security_lists_recent(machine: OverlayMachine) -> None:
     lists = "/var/lib/apt/lists"
-    security = f"{lists}/deb.debian.org_debian-security_dists_bookworm-security"
+    security = f"{lists}/mirror.example_debian-security_dists_bookworm-security"
     machine.run(f"mkdir -p /run/apt && mv {lists} /run/apt/lists; mkdir -p {lists}/partial", check=True)
     try:
         machine.write(f"{security}_main_binary-amd64_Packages", "Package: bash\nArchitecture: amd64\nVersion: 1\n\n")

@@ -19,7 +19,9 @@ LONG_MODULES: Final[dict[str, str]] = {}
 
 # Written so that no pattern matches its own text in this file. guest, operator and clerk live on overlay machines.
 PLACES: Final = {
-    "a folder of one machine": re.compile(r"(?<![\w.$}-])/(?:wor[k]|roo[t]/\.pyenv|home/(?!dev\b|USER\b|you\b|guest\b|operator\b|clerk\b)\w+)/"),
+    "a folder of one machine": re.compile(
+        r"(?<![\w.$}-])/(?:wor[k]|roo[t]/\.pyenv|home/(?!(?:dev|USER|you|guest|operator|clerk)\b)\w+)/"
+    ),
     "a package registry": re.compile(
         r"pypi\.org|pythonhosted\.org|(?:deb|security|snapshot)\.debian\.org|registry\.npmjs\.org|proxy\.golang\.org"
     ),
