@@ -53,6 +53,7 @@ def _target_document(turn: Turn, catalogue: Catalogue) -> dict[str, JsonValue]:
         "duration_ms": round(scan.duration_s * 1000),
         "host": scan.host.document() if scan.host else None,
         **_unreached(turn),
+        "trouble": turn.trouble,
         "checks": [_check_document(turn, seen, catalogue) for seen in scan.observations],
     }
 

@@ -49,6 +49,8 @@ def show_turns(console: Console, turns: Sequence[Turn], catalogue: Catalogue, *,
     """Print one table for each target; on a narrow terminal a list instead."""
     for turn in turns:
         console.print(_heading(turn))
+        if turn.trouble:
+            console.print(f"  [bold red]! ended early[/]: {escape(turn.trouble)}")
         if turn.scan.unreached is not None:
             console.print(f"  [bold red]! {turn.scan.unreached.fault.value}[/]: {escape(turn.scan.unreached.message)}")
             if turn.scan.unreached.hint:

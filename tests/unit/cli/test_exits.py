@@ -110,3 +110,17 @@ def test_an_unreached_target_outweighs_drift_elsewhere_but_no_error():
 
 def test_an_outcome_of_another_check_does_not_hide_drift():
     assert exit_of([a_turn({"A": Verdict.FAIL}, {"B": OutcomeKind.REMEDIATED})]) is Exit.DRIFT
+
+
+def test_a_turn_that_ended_early_is_an_error_and_says_why(capsys, tmp_path):
+    from dataclasses import replace
+
+    from compliance_agent.cli.render import write_turns
+    from tests.support.turns import make_world
+
+    world = make_world(tmp_path, "TEST-FILE-001")
+    turn = replace(world.turn(), trouble="the disk is full [/]")
+    assert exit_of([turn]) is Exit.ERROR
+    for output in ("table", "json"):
+        write_turns([turn], world.engine.catalogue, command="apply", output=output)
+        assert "the disk is full [/]" in capsys.readouterr().out
