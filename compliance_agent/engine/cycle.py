@@ -74,30 +74,35 @@ def apply_turn(engine: Engine, turn: Turn, *, now: datetime, keep_going: Callabl
             the next turn. What has begun is always finished.
 
     """
-    target = turn.scan.target
-    # What a full disk or a fault of ours left open in an earlier turn; this process alone runs turns.
+    outcomes: list[Outcome] = []
+    trouble = ""
+    try:
+        _record(engine, turn, now=now)
+        for item in turn.items:
+            if not keep_going():
+                break
+            outcomes.append(settle(engine, turn.scan.target, item, now=now))
+            if outcomes[-1].kind in _LOST:  # the rest waits for the next turn, which asks the machine afresh
+                break
+    except StoreError as error:  # a full disk: nothing is done that could not be recorded first
+        trouble = str(error)
+        engine.events.emit("store.failed", target=turn.scan.target.target_id, error=trouble)
+    return Turn(turn.scan, turn.items[: len(outcomes)], tuple(outcomes), dry_run=False, at=now, trouble=trouble)
+
+
+def _record(engine: Engine, turn: Turn, *, now: datetime) -> None:
+    """Store what the scan saw, after ending what an earlier turn left open.
+
+    A full disk or a fault of ours may have left an attempt open; this process alone runs turns.
+    """
+    target, unreached = turn.scan.target, turn.scan.unreached
     engine.store.interrupt_unfinished(now=now, target_id=target.target_id)
-    if turn.scan.unreached is not None:
-        unreached = turn.scan.unreached
+    if unreached is None:
+        engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=turn.at)
+    else:
         engine.store.record_unreachable(
             target.target_id, fault=unreached.fault.value, message=unreached.message, now=now
         )
-        return Turn(turn.scan, (), (), dry_run=False, at=now)
-    engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=turn.at)
-    outcomes: list[Outcome] = []
-    trouble = ""
-    for item in turn.items:
-        if not keep_going():
-            break
-        try:
-            outcomes.append(settle(engine, target, item, now=now))
-        except StoreError as error:
-            trouble = str(error)
-            engine.events.emit("store.failed", target=target.target_id, error=trouble)
-            break
-        if outcomes[-1].kind in _LOST:  # the rest waits for the next turn, which asks the machine afresh
-            break
-    return Turn(turn.scan, turn.items[: len(outcomes)], tuple(outcomes), dry_run=False, at=now, trouble=trouble)
 
 
 def run_turn(

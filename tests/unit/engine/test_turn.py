@@ -330,3 +330,17 @@ def test_a_second_incident_of_the_same_check_is_told_again(tmp_path):
         world.say(HEALS, text)
         world.turn()
     assert len(world.store.alerts()) == 2
+
+
+def test_an_observation_that_cannot_be_recorded_ends_the_turn_before_anything_is_changed(tmp_path):
+    world = make_world(tmp_path, HEALS)
+    world.say(HEALS, "bad")
+
+    def full(*_arguments: object, **_more: object) -> None:
+        raise StoreError("the disk is full")
+
+    world.store.record_scan = full  # type: ignore[method-assign]
+    turn = world.turn()
+    assert (turn.trouble, turn.outcomes) == ("the disk is full", ())
+    assert [seen.verdict for seen in turn.scan.observations] == [Verdict.FAIL]
+    assert world.says(HEALS) == "bad"
