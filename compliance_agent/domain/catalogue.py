@@ -11,7 +11,8 @@ from compliance_agent.domain.bundle import BundleStep, StepResult
 from compliance_agent.domain.facts import FactError, parse_facts
 from compliance_agent.domain.observation import HostFacts, Verdict
 from compliance_agent.domain.parameters import environment, resolve, substitute
-from compliance_agent.domain.pattern import compile_pattern, in_words
+from compliance_agent.domain.pattern import compile_pattern
+from compliance_agent.domain.pattern_nodes import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,19 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from compliance_agent.domain.json_value import Kind, equal, kind_of
-from compliance_agent.domain.operators import OPERATORS, Missing, OperatorRefusedError
+from compliance_agent.domain.json_value import kind_of
+from compliance_agent.domain.operators import OPERATORS, OperatorRefusedError
+from compliance_agent.domain.pattern_nodes import (
+    AllNode,
+    AnyNode,
+    ArrayNode,
+    NotNode,
+    ObjectNode,
+    ScalarNode,
+    TestNode,
+    join_path,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from compliance_agent.domain.json_value import JsonValue
-    from compliance_agent.domain.operators import Test
-
-MISSING: Final = Missing.MISSING
-"""Stands for a field that is not there; it is not ``null``."""
+    from compliance_agent.domain.pattern_nodes import Clause, Node
 
 DEPTH_MAX: Final = 64
 """Deepest nesting of a pattern."""
@@ -41,201 +48,6 @@ class PatternError(ValueError):
         self.path = path
         self.message = message
         self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """One judged clause of a pattern against one document.
-
-    Attributes:
-        path: Place in the document, e.g. ``facts.score``; empty for the document itself.
-        expected: What the pattern asks, e.g. ``$lte 4``.
-        actual: What stood there; ``(missing)`` when nothing did.
-        holds: The verdict.
-
-    """
-
-    path: str
-    expected: str
-    actual: str
-    holds: bool
-
-
-_IN_WORDS: Final[Mapping[str, str]] = {
-    "$eq": "",
-    "$ne": "anything but ",
-    "$in": "one of ",
-    "$nin": "none of ",
-    "$ieq": "(in any case) ",
-    "$gt": "more than ",
-    "$gte": "at least ",
-    "$lt": "less than ",
-    "$lte": "at most ",
-    "$prefix": "beginning with ",
-    "$suffix": "ending in ",
-    "$contains": "with ",
-    "$wildcard": "like ",
-    "$regex": "matching ",
-    "$cidr": "within ",
-}
-
-
-def in_words(clause: Clause) -> str:
-    """Return a clause for people: ``number is 6, expected at most 4``."""
-    name, _, argument = clause.expected.partition(" ")
-    expected = f"{_IN_WORDS[name]}{argument}" if name in _IN_WORDS else clause.expected
-    return f"{clause.path} is {clause.actual}, expected {expected}"
-
-
-class Node(Protocol):
-    """One compiled part of a pattern."""
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        """Tell whether the value at this place satisfies this part."""
-        ...
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        """Judge each clause of this part, in the pattern's order."""
-        ...
-
-
-def show(value: JsonValue | Missing, limit: int = 80) -> str:
-    """Return a value as JSON-like text for people, cut at ``limit`` characters."""
-    text = _render(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _render(value: JsonValue | Missing) -> str:
-    if isinstance(value, Missing):
-        return "(missing)"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f'"{key}": {_render(item)}' for key, item in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ", ".join(_render(item) for item in value) + "]"
-    return str(value)
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
-@dataclass(frozen=True, slots=True)
-class _Scalar:
-    """A plain scalar: the value there is the same scalar."""
-
-    expected: JsonValue
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        return not isinstance(value, Missing) and equal(self.expected, value)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        yield Clause(path, show(self.expected), show(value), self.matches(value))
-
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    """A plain object: the value there is an object that holds every key, each value matching."""
-
-    items: tuple[tuple[str, Node], ...]
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        if not isinstance(value, Mapping):
-            return False
-        return all(node.matches(value.get(key, MISSING)) for key, node in self.items)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        if not isinstance(value, Mapping):
-            yield Clause(path, "an object", show(value), holds=False)
-            return
-        if not self.items:
-            yield Clause(path, "an object", show(value), holds=True)
-        for key, node in self.items:
-            yield from node.explain(value.get(key, MISSING), _join(path, key))
-
-
-@dataclass(frozen=True, slots=True)
-class _Array:
-    """A plain array: the value there is an array, and each element here matches one of its elements."""
-
-    source: JsonValue
-    elements: tuple[Node, ...]
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        if isinstance(value, Missing) or kind_of(value) is not Kind.ARRAY:
-            return False
-        assert isinstance(value, Sequence)  # noqa: S101 - narrows the type for mypy; kind_of said so
-        return all(any(node.matches(item) for item in value) for node in self.elements)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        yield Clause(path, f"an array with all of {show(self.source)}", show(value), self.matches(value))
-
-
-@dataclass(frozen=True, slots=True)
-class _Test:
-    """One operator applied to the value."""
-
-    name: str
-    argument: JsonValue
-    test: Test
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        return self.test(value)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        yield Clause(path, f"{self.name} {show(self.argument)}", show(value), self.test(value))
-
-
-@dataclass(frozen=True, slots=True)
-class _All:
-    """Every part holds for the same value (several operators at one place, or ``$and``)."""
-
-    parts: tuple[Node, ...]
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        return all(part.matches(value) for part in self.parts)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        for part in self.parts:
-            yield from part.explain(value, path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Any:
-    """At least one part holds for the same value (``$or``)."""
-
-    source: JsonValue
-    parts: tuple[Node, ...]
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        return any(part.matches(value) for part in self.parts)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        """Yield one clause when it holds; else those of the alternative that came nearest (the first of several)."""
-        if self.matches(value):
-            yield Clause(path, f"$or {show(self.source)}", show(value), holds=True)
-            return
-        alternatives = [list(part.explain(value, path)) for part in self.parts]
-        yield from min(alternatives, key=lambda clauses: sum(not clause.holds for clause in clauses))
-
-
-@dataclass(frozen=True, slots=True)
-class _Not:
-    """The part does not hold for the value (``$not``)."""
-
-    source: JsonValue
-    part: Node
-
-    def matches(self, value: JsonValue | Missing) -> bool:
-        return not self.part.matches(value)
-
-    def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
-        yield Clause(path, f"$not {show(self.source)}", show(value), self.matches(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,18 +92,20 @@ class _Compiler:
             return self._compile_object(value, path, depth)
         if not isinstance(value, str) and isinstance(value, Sequence):
             elements = tuple(self.compile(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value))
-            return _Array(value, elements)
+            return ArrayNode(value, elements)
         try:
             kind_of(value)
         except TypeError as error:
             raise PatternError(path, str(error)) from error
-        return _Scalar(value)
+        return ScalarNode(value)
 
     def _compile_object(self, value: Mapping[str, JsonValue], path: str, depth: int) -> Node:
         operators = [key for key in value if key.startswith("$") and not key.startswith("$$")]
         if not operators:
             keys = ((key[1:] if key.startswith("$$") else key, key) for key in value)
-            return _Object(tuple((key, self.compile(value[raw], _join(path, raw), depth + 1)) for key, raw in keys))
+            return ObjectNode(
+                tuple((key, self.compile(value[raw], join_path(path, raw), depth + 1)) for key, raw in keys)
+            )
         if len(operators) != len(value):
             plain = next(key for key in value if key not in operators)
             raise PatternError(
@@ -300,10 +114,10 @@ class _Compiler:
                 hint="join them with $and, or write $$ for a literal key that starts with $",
             )
         parts = tuple(self._compile_operator(name, value[name], path, depth) for name in operators)
-        return parts[0] if len(parts) == 1 else _All(parts)
+        return parts[0] if len(parts) == 1 else AllNode(parts)
 
     def _compile_operator(self, name: str, argument: JsonValue, path: str, depth: int) -> Node:
-        place = _join(path, name)
+        place = join_path(path, name)
         self._nodes += 1
         combine = self._COMBINERS.get(name)
         if combine is not None:
@@ -313,7 +127,7 @@ class _Compiler:
             known = ", ".join(sorted((*OPERATORS, *self._COMBINERS)))
             raise PatternError(place, f"unknown operator {name}", hint=f"one of {known}")
         try:
-            return _Test(name, argument, build(argument))
+            return TestNode(name, argument, build(argument))
         except OperatorRefusedError as refused:
             raise PatternError(place, refused.message, hint=refused.hint) from refused
 
@@ -323,13 +137,13 @@ class _Compiler:
         return tuple(self.compile(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(argument))
 
     def _and(self, argument: JsonValue, place: str, depth: int) -> Node:
-        return _All(self._parts(argument, place, depth))
+        return AllNode(self._parts(argument, place, depth))
 
     def _or(self, argument: JsonValue, place: str, depth: int) -> Node:
-        return _Any(argument, self._parts(argument, place, depth))
+        return AnyNode(argument, self._parts(argument, place, depth))
 
     def _not(self, argument: JsonValue, place: str, depth: int) -> Node:
-        return _Not(argument, self.compile(argument, place, depth + 1))
+        return NotNode(argument, self.compile(argument, place, depth + 1))
 
     _COMBINERS: Final[Mapping[str, Callable[[_Compiler, JsonValue, str, int], Node]]] = {
         "$and": _and,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from compliance_agent.domain.json_value import Kind, kind_of
-from compliance_agent.domain.pattern import show
+from compliance_agent.domain.pattern_nodes import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

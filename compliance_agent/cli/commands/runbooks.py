@@ -14,7 +14,7 @@ from compliance_agent.app.assemble import load_content
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
-from compliance_agent.domain.pattern import show
+from compliance_agent.domain.pattern_nodes import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

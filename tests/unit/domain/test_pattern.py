@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compliance_agent.domain.pattern import DEPTH_MAX, OPERATOR_NAMES, PatternError, compile_pattern, in_words
+from compliance_agent.domain.pattern import DEPTH_MAX, OPERATOR_NAMES, PatternError, compile_pattern
+from compliance_agent.domain.pattern_nodes import in_words
 
 if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
