@@ -28,7 +28,9 @@ python3Packages.buildPythonApplication {
   dependencies = with python3Packages; [
     click
     google-re2
+    msgspec
     paramiko
+    pyahocorasick
     pydantic
     pyyaml
     requests
