@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.outcome import Attempt
-    from compliance_agent.domain.rule import QuarantinedRule, RuleSet
+    from compliance_agent.domain.rule import QuarantinedRule
+    from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.engine.ports import Events, Transport
 
 STATE_FILE: Final = "state.sqlite"

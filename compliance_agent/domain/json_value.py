@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 JsonScalar: TypeAlias = bool | int | Decimal | str | None
 JsonValue: TypeAlias = JsonScalar | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
@@ -56,6 +59,11 @@ def kind_of(value: JsonValue) -> Kind:
     raise TypeError(msg)
 
 
+def is_scalar(value: JsonValue) -> bool:
+    """Tell whether a value is ``null``, a boolean, a number or a string."""
+    return kind_of(value) not in {Kind.ARRAY, Kind.OBJECT}
+
+
 def equal(left: JsonValue, right: JsonValue) -> bool:
     """Tell whether two values are the same JSON value (PostgreSQL's ``jsonb =``).
 
@@ -64,8 +72,54 @@ def equal(left: JsonValue, right: JsonValue) -> bool:
     kind = kind_of(left)
     if kind is not kind_of(right):
         return False
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
+    if kind is Kind.OBJECT and isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(equal(value, right[key]) for key, value in left.items())
     if kind is Kind.ARRAY and isinstance(left, Sequence) and isinstance(right, Sequence):
         return len(left) == len(right) and all(equal(a, b) for a, b in zip(left, right, strict=True))
     return left == right
+
+
+CANONICAL_DEPTH_MAX: Final = 256
+"""How deep ``canonical`` looks; deeper than any document or pattern that is read."""
+
+_SHORT_INTEGER: Final = 1 << 256
+"""Below this an integer is turned into digits directly; ``str`` refuses very long ones."""
+
+
+def canonical(value: JsonValue) -> Hashable:
+    """Return a key that is the same for two values exactly when ``equal`` says that they are the same.
+
+    Numbers become text: whoever chooses the values cannot choose their hashes, as with plain ``int``,
+    so sets and dicts of these keys stay fast on hostile documents. Time and memory are linear in
+    the value. What is nested deeper than ``CANONICAL_DEPTH_MAX`` is the same as nothing else.
+    """
+    return _canonical(value, CANONICAL_DEPTH_MAX)
+
+
+def _canonical(value: JsonValue, depth: int) -> Hashable:
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int | Decimal):
+        return (Kind.NUMBER, _number_text(value))
+    kind = kind_of(value)
+    if depth == 0:
+        return object()
+    if isinstance(value, Mapping):
+        return (kind, frozenset((key, _canonical(item, depth - 1)) for key, item in value.items()))
+    return (kind, *(_canonical(item, depth - 1) for item in value))
+
+
+def _number_text(value: int | Decimal) -> str:
+    """Return the one way to write this number: digits without outer zeros, and an exponent of ten."""
+    if isinstance(value, int) and -_SHORT_INTEGER < value < _SHORT_INTEGER:
+        text = str(value)
+        kept = text.rstrip("0")
+        return f"{kept}e{len(text) - len(kept)}" if kept else "0"
+    mantissa, _, exponent = str(Decimal(value)).partition("E")
+    whole, _, fraction = mantissa.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    digits = f"{whole}{fraction}".lstrip("-0")
+    kept = digits.rstrip("0")
+    if not kept:
+        return "0"
+    return f"{sign}{kept}e{int(exponent or 0) - len(fraction) + len(digits) - len(kept)}"

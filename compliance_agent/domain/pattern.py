@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from compliance_agent.domain.contradiction import find_contradiction
 from compliance_agent.domain.json_value import kind_of
 from compliance_agent.domain.operators import OPERATORS, OperatorRefusedError
 from compliance_agent.domain.pattern_nodes import (
@@ -37,6 +39,9 @@ DEPTH_MAX: Final = 64
 
 NODES_MAX: Final = 10_000
 """Most clauses, keys and elements in one pattern."""
+
+KEY_LENGTH_MAX: Final = 1_000
+"""Longest key in a pattern, in characters; paths are built of them."""
 
 
 class PatternError(ValueError):
@@ -77,10 +82,17 @@ class Pattern:
 
 
 class _Compiler:
-    """Turns JSON into nodes, counting them against the documented bounds."""
+    """Turns JSON into nodes, counting them against the documented bounds.
+
+    Attributes:
+        questionable: A clause was met that may exclude another, or every document, so it must be proven
+            that the pattern is possible. Without one it certainly is.
+
+    """
 
     def __init__(self) -> None:
         self._nodes = 0
+        self.questionable = False
 
     def compile(self, value: JsonValue, path: str, depth: int) -> Node:
         self._nodes += 1
@@ -97,9 +109,13 @@ class _Compiler:
             kind_of(value)
         except TypeError as error:
             raise PatternError(path, str(error)) from error
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise PatternError(path, f"{value} is no JSON number")
         return ScalarNode(value)
 
     def _compile_object(self, value: Mapping[str, JsonValue], path: str, depth: int) -> Node:
+        if any(len(key) > KEY_LENGTH_MAX for key in value):
+            raise PatternError(path, f"a key of more than {KEY_LENGTH_MAX} characters")
         operators = [key for key in value if key.startswith("$") and not key.startswith("$$")]
         if not operators:
             keys = ((key[1:] if key.startswith("$$") else key, key) for key in value)
@@ -114,6 +130,8 @@ class _Compiler:
                 hint="join them with $and, or write $$ for a literal key that starts with $",
             )
         parts = tuple(self._compile_operator(name, value[name], path, depth) for name in operators)
+        # A document is an object, so an operator at its root may be out of place.
+        self.questionable |= depth == 0 or (len(operators) > 1 and not _is_range(value))
         return parts[0] if len(parts) == 1 else AllNode(parts)
 
     def _compile_operator(self, name: str, argument: JsonValue, path: str, depth: int) -> Node:
@@ -126,6 +144,8 @@ class _Compiler:
         if build is None:
             known = ", ".join(sorted((*OPERATORS, *self._COMBINERS)))
             raise PatternError(place, f"unknown operator {name}", hint=f"one of {known}")
+        # Only a missing field satisfies $exists: false, which no element is; no text is less than the empty one.
+        self.questionable |= (name == "$exists" and "[" in path) or argument == ""
         try:
             return TestNode(name, argument, build(argument))
         except OperatorRefusedError as refused:
@@ -137,12 +157,14 @@ class _Compiler:
         return tuple(self.compile(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(argument))
 
     def _and(self, argument: JsonValue, place: str, depth: int) -> Node:
+        self.questionable = True
         return AllNode(self._parts(argument, place, depth))
 
     def _or(self, argument: JsonValue, place: str, depth: int) -> Node:
         return AnyNode(argument, self._parts(argument, place, depth))
 
     def _not(self, argument: JsonValue, place: str, depth: int) -> Node:
+        self.questionable = True
         return NotNode(argument, self.compile(argument, place, depth + 1))
 
     _COMBINERS: Final[Mapping[str, Callable[[_Compiler, JsonValue, str, int], Node]]] = {
@@ -152,29 +174,44 @@ class _Compiler:
     }
 
 
+def _is_range(operators: Mapping[str, JsonValue]) -> bool:
+    """Tell whether this is a lower bound and an upper one above it, the two operators that often stand together."""
+    low = operators.get("$gte", operators.get("$gt"))
+    high = operators.get("$lt", operators.get("$lte"))
+    if len(operators) != 2 or not isinstance(low, int | Decimal) or not isinstance(high, int | Decimal):  # noqa: PLR2004 - a pair
+        return False
+    return low < high
+
+
 OPERATOR_NAMES: Final = frozenset(OPERATORS) | {"$and", "$or", "$not"}
 """Every operator of the language."""
 
 
-def compile_pattern(source: JsonValue) -> Pattern:
+def compile_pattern(source: JsonValue, *, contradictory_too: bool = False) -> Pattern:
     """Compile a pattern.
 
     Args:
         source: A JSON object as read by this product (exact numbers, no binary floats).
+        contradictory_too: Take a pattern that can never match as it is; for studying patterns, never for loading.
 
     Returns:
         The compiled pattern; matching it is thread-safe.
 
     Raises:
-        PatternError: The pattern is no object, empty, unknown, malformed or over the bounds.
+        PatternError: The pattern is no object, empty, unknown, malformed, contradictory or over the bounds.
 
     """
     if not isinstance(source, Mapping):
         raise PatternError("", f"a pattern is an object, this is {kind_of(source)}")
     if not source:
         raise PatternError("", "an empty pattern would match everything", hint="name at least one field")
+    compiler = _Compiler()
     try:
-        root = _Compiler().compile(source, "", 0)
+        root = compiler.compile(source, "", 0)
     except RecursionError:
         raise PatternError("", f"nested deeper than {DEPTH_MAX} levels") from None
+    if compiler.questionable and not contradictory_too:
+        found = find_contradiction(root, source)
+        if found is not None:
+            raise PatternError(found.path, found.message, hint=found.hint)
     return Pattern(source, root)

@@ -7,14 +7,15 @@ the language: every other engine (``rule_index``) must answer as they do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
-from compliance_agent.domain.json_value import Kind, equal, kind_of
+from compliance_agent.domain.json_value import Kind, canonical, equal, is_scalar, kind_of
 from compliance_agent.domain.operators import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Hashable, Iterator
 
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.operators import Test
@@ -80,25 +81,44 @@ class Node(Protocol):
 
 
 def show(value: JsonValue | Missing, limit: int = 80) -> str:
-    """Return a value as JSON-like text for people, cut at ``limit`` characters."""
-    text = _render(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """Return a value as JSON-like text for people, cut at ``limit`` characters; no more of it than that is read."""
+    text = ""
+    for piece in _pieces(value, limit):
+        text += piece
+        if len(text) > limit:
+            return f"{text[: limit - 1]}…"
+    return text
 
 
-def _render(value: JsonValue | Missing) -> str:
+def _pieces(value: JsonValue | Missing, limit: int) -> Iterator[str]:
     if isinstance(value, Missing):
-        return "(missing)"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f'"{key}": {_render(item)}' for key, item in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ", ".join(_render(item) for item in value) + "]"
-    return str(value)
+        yield "(missing)"
+    elif value is None:
+        yield "null"
+    elif isinstance(value, bool):
+        yield "true" if value else "false"
+    elif isinstance(value, str):
+        yield f'"{value[: limit + 1]}"'
+    elif isinstance(value, Mapping):
+        opener = "{"
+        for key, item in value.items():
+            yield f'{opener}"{key[: limit + 1]}": '
+            yield from _pieces(item, limit)
+            opener = ", "
+        yield "}" if value else "{}"
+    elif isinstance(value, Sequence):
+        yield from _array_pieces(value, limit)
+    else:
+        yield str(Decimal(value) if isinstance(value, int) else value)
+
+
+def _array_pieces(value: Sequence[JsonValue], limit: int) -> Iterator[str]:
+    opener = "["
+    for item in value:
+        yield opener
+        yield from _pieces(item, limit)
+        opener = ", "
+    yield "]" if value else "[]"
 
 
 def join_path(path: str, key: str) -> str:
@@ -144,23 +164,65 @@ class ObjectNode:
             yield from node.explain(value.get(key, MISSING), join_path(path, key))
 
 
+PAIRS_FEW: Final = 64
+"""Up to so many pairs of elements are compared one by one; more are looked up."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayNode:
     """A plain array: the value there is an array, and each element here matches one of its elements."""
 
     source: JsonValue
     elements: tuple[Node, ...]
+    _scalars: frozenset[Hashable] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep the keys of the plain scalars, for long arrays."""
+        keys = (canonical(node.expected) for node in self.elements if isinstance(node, ScalarNode))
+        object.__setattr__(self, "_scalars", frozenset(keys))
 
     def matches(self, value: JsonValue | Missing) -> bool:
         """Tell whether the value satisfies this part."""
         if isinstance(value, Missing) or kind_of(value) is not Kind.ARRAY:
             return False
         assert isinstance(value, Sequence)  # noqa: S101 - narrows the type for mypy; kind_of said so
-        return all(any(node.matches(item) for item in value) for node in self.elements)
+        if len(self.elements) * len(value) <= PAIRS_FEW:
+            return all(any(node.matches(item) for item in value) for node in self.elements)
+        return self._matches_long(value)
+
+    def _matches_long(self, value: Sequence[JsonValue]) -> bool:
+        """Answer the same for long arrays: plain scalars, and objects with a plain field, are looked up."""
+        if self._scalars and not self._scalars <= {canonical(item) for item in value if is_scalar(item)}:
+            return False
+        others = [node for node in self.elements if not isinstance(node, ScalarNode)]
+        holders = _holders({key for node in others for key, _ in _plain_fields(node)}, value)
+        for node in others:
+            found = [holders.get(pair, ()) for pair in _plain_fields(node)]
+            if not any(node.matches(item) for item in min(found, key=len, default=value)):
+                return False
+        return True
 
     def explain(self, value: JsonValue | Missing, path: str) -> Iterator[Clause]:
         """Judge each clause of this part."""
         yield Clause(path, f"an array with all of {show(self.source)}", show(value), self.matches(value))
+
+
+def _plain_fields(node: Node) -> list[tuple[str, Hashable]]:
+    """Return the fields of which this part asks one plain scalar, with its key."""
+    if not isinstance(node, ObjectNode):
+        return []
+    return [(key, canonical(part.expected)) for key, part in node.items if isinstance(part, ScalarNode)]
+
+
+def _holders(fields: Container[str], value: Sequence[JsonValue]) -> Mapping[tuple[str, Hashable], Sequence[JsonValue]]:
+    """Return which elements hold which scalar in which of these fields."""
+    found: dict[tuple[str, Hashable], list[JsonValue]] = {}
+    for item in value:
+        if isinstance(item, Mapping):
+            for key, inner in item.items():
+                if key in fields and is_scalar(inner):
+                    found.setdefault((key, canonical(inner)), []).append(item)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rules: incident pattern -> action; and the rule set in its order of precedence."""
+"""Rules: incident pattern -> action."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.pattern import Pattern
 
 PRIORITY_DEFAULT: Final = 100
@@ -82,39 +79,3 @@ class QuarantinedRule:
     reason: str
     action: str = ""
     place: str = ""
-
-
-class RuleSet:
-    """Rules in their order of precedence. Immutable; replace the whole set to change it."""
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """Sort the enabled rules; ids must be unique (loading sees to that).
-
-        Raises:
-            ValueError: Two rules share an id.
-
-        """
-        self._rules = tuple(sorted(rules, key=lambda rule: rule.precedence))
-        seen: set[str] = set()
-        for rule in self._rules:
-            if rule.rule_id in seen:
-                message = f"rule id {rule.rule_id} stands twice in one rule set"
-                raise ValueError(message)
-            seen.add(rule.rule_id)
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """Return all rules, disabled ones included, in order of precedence."""
-        return self._rules
-
-    def __len__(self) -> int:
-        """Return how many rules there are, disabled ones included."""
-        return len(self._rules)
-
-    def matching(self, document: Mapping[str, JsonValue]) -> list[Rule]:
-        """Return every enabled rule whose pattern matches, in order of precedence."""
-        return [rule for rule in self._rules if rule.enabled and rule.pattern.matches(document)]
-
-    def first(self, document: Mapping[str, JsonValue]) -> Rule | None:
-        """Return the enabled rule that goes first, or ``None``."""
-        return next((rule for rule in self._rules if rule.enabled and rule.pattern.matches(document)), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.rule import QuarantinedRule, RuleSet
+from compliance_agent.domain.rule import QuarantinedRule
+from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.engine.dispatch import HANDLERS
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
     from compliance_agent.domain.json_value import JsonValue
-    from compliance_agent.domain.rule import QuarantinedRule, RuleSet
+    from compliance_agent.domain.rule import QuarantinedRule
+    from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.domain.target import Target, TransportKind
     from compliance_agent.engine.ports import Events, IdSource, Session, Store, Transport
 

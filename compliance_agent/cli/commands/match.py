@@ -11,6 +11,7 @@ import click
 from compliance_agent.adapters.input_files import read_input
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
+from compliance_agent.domain.pattern_index.index import PatternIndex
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.json_document import read_json, read_ndjson
 from compliance_agent.wire.located import Located
@@ -76,8 +77,9 @@ def _rows(rules: list[OfflineRule], incidents_path: Path) -> Iterator[dict[str, 
 
 
 def _match(rules: list[OfflineRule], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
+    index = PatternIndex((rule.pattern, rule.rule_id) for rule in rules)
     for number, incident in read_ndjson(lines, source=source):
-        yield {"incident": number, "rules": [rule.rule_id for rule in rules if rule.pattern.matches(incident)]}
+        yield {"incident": number, "rules": list(index.matching(incident))}
 
 
 def _show(rows: Iterator[dict[str, JsonValue]]) -> None:

@@ -9,7 +9,8 @@ from compliance_agent.domain.incident import Incident, fingerprint, incident_id_
 from compliance_agent.domain.observation import HostFacts
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.pattern import compile_pattern
-from compliance_agent.domain.rule import Action, Rule, RuleSet, RuleSource
+from compliance_agent.domain.rule import Action, Rule, RuleSource
+from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.domain.target import Mode, Target, TransportKind, strictest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
