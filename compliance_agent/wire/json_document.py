@@ -10,24 +10,30 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import msgspec
 
 from compliance_agent.domain.json_value import Kind, kind_of
 from compliance_agent.errors import InputError, InputProblem
-from compliance_agent.wire.numbers import NumberRefusedError, exact_decimal, exact_integer
+from compliance_agent.wire.numbers import DIGITS_MAX, NumberRefusedError, exact_decimal, exact_integer
 from compliance_agent.wire.text import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from compliance_agent.domain.json_value import JsonValue
 
 DEPTH_MAX: Final = 200
 """Deepest nesting of objects and arrays; deeper ones could exhaust the stack when compared."""
 
+_BACKSLASH: Final = ord("\\")
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (DIGITS_MAX + 1))
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]|[^\s"\[\]{},:]+', re.DOTALL)
+_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_ODD_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _HIGH: Final = range(0xD800, 0xDC00)
@@ -54,6 +60,13 @@ def read_json(text: str | bytes, *, source: str) -> JsonValue:
             ``Infinity``, a NUL character or half a surrogate pair. Names line and column.
 
     """
+    if is_usual(text):
+        try:
+            usual: JsonValue = _READ_USUAL(text)
+        except UNUSUAL:
+            pass  # what follows knows how to read it, or what is wrong with it
+        else:
+            return usual
     decoded = decode(text, source=source)
     if decoded.count("{") + decoded.count("[") > DEPTH_MAX:
         _refuse_depth(decoded, source)
@@ -66,9 +79,47 @@ def read_json(text: str | bytes, *, source: str) -> JsonValue:
         raise InputError([problem]) from None
     except _LiteralRefusedError as error:
         _refuse(source, decoded, _offset_of(decoded, error.literal), str(error))
-    if "\\u" in decoded:
+    if _ODD_ESCAPE.search(decoded):
         _refuse_escapes(decoded, source)
     return value
+
+
+def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
+    """Tell whether ``msgspec`` reads a text as ``read_json`` says, or raises one of ``UNUSUAL``.
+
+    It does unless the text has escapes (which may be no character), or numbers or nesting beyond the bounds.
+
+    Args:
+        text: JSON, as far as is known.
+        nested: Whether depth matters.
+
+    """
+    if isinstance(text, bytes):
+        if _BACKSLASH in text and b"\\u" in text:
+            return False
+        if len(text) > DIGITS_MAX and _LONG_NUMBER.search(text):
+            return False
+        return not nested or text.count(b"{") + text.count(b"[") <= DEPTH_MAX
+    return False
+
+
+def exact_reader(form: Any = Any) -> Callable[[str | bytes], Any]:  # noqa: ANN401 - any type msgspec knows
+    """Return msgspec's reader for a form, with exact numbers; for texts that are ``is_usual``."""
+    return msgspec.json.Decoder(form, float_hook=_EXACTLY).decode
+
+
+UNUSUAL: Final = (msgspec.MsgspecError, ArithmeticError, UnicodeError, RecursionError)
+"""What ``exact_reader`` raises; the text must then go through ``read_json``."""
+
+_EXACTLY: Final = Context(
+    prec=1_000,
+    Emin=-5_000,
+    Emax=5_000,
+    traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow],
+).create_decimal
+"""Reads a decimal number exactly or raises; its bounds lie well inside those of ``read_json``."""
+
+_READ_USUAL: Final = exact_reader()
 
 
 def read_ndjson(lines: Iterable[bytes], *, source: str) -> Iterator[tuple[int, dict[str, JsonValue]]]:
@@ -178,7 +229,7 @@ def _offset_of(text: str, literal: str) -> int:
 
 def _refuse_depth(text: str, source: str) -> None:
     depth = 0
-    for found in _TOKEN.finditer(text):
+    for found in _BRACKET.finditer(text):
         token = found.group()
         if token in {"{", "["}:
             depth += 1

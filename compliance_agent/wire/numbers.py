@@ -44,8 +44,10 @@ def exact_decimal(text: str) -> Decimal:
     if len(magnitude) > len(str(EXPONENT_MAX)) or int(magnitude or "0") > EXPONENT_MAX:
         message = f"a number whose exponent exceeds {EXPONENT_MAX:,}"
         raise NumberRefusedError(message)
-    if len(fraction) > EXPONENT_MAX:
-        message = f"a number of {len(fraction):,} digits behind the point; at most {EXPONENT_MAX:,} are read"
+    shift = -int(magnitude or "0") if exponent.startswith("-") else 0  # leading zeros are dropped: int() bounds them
+    places = len(fraction) - shift
+    if places > EXPONENT_MAX:
+        message = f"a number of {places:,} digits behind the point; at most {EXPONENT_MAX:,} are read"
         raise NumberRefusedError(message)
     return Decimal(text)
 
