@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.app.settings import Settings
 from compliance_agent.domain.runbook import Resource, Runbook
+from compliance_agent.wire.rule_cases import CasesDocument
 from compliance_agent.wire.rule_document import RulesDocument
 from compliance_agent.wire.target_document import ManagedTargets
 
@@ -22,6 +23,7 @@ _MODELS: Final[dict[str, tuple[type[Model], str]]] = {
     "runbook": (Runbook, "A runbook: one check with its remedy"),
     "resource": (Resource, "A resource: a small reviewed function that runbooks use as data"),
     "rules": (RulesDocument, "A rules file: incident pattern to action"),
+    "rule-cases": (CasesDocument, "A cases file of rules test: incidents, and what the rules must answer"),
     "settings": (Settings, "The settings file"),
     "targets": (ManagedTargets, "The managed targets"),
 }

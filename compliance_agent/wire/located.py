@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 """Where in a document: keys and 0-based indexes, from the root."""
 
+KEY_SHOWN_MAX: Final = 100
+"""Longest part of a path that people see, in characters."""
+
 _PLAIN_KEY: Final = re.compile(r"^[A-Za-z0-9_$@/-]+$")
 
 
@@ -75,10 +78,15 @@ def render_path(path: Path) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         elif _PLAIN_KEY.match(step):
-            text += f".{step}" if text else step
+            text += f".{shorten(step)}" if text else shorten(step)
         else:
-            text += f'["{step}"]'
+            text += f'["{shorten(step)}"]'
     return text
+
+
+def shorten(text: str) -> str:
+    """Return a key or word for people, cut at ``KEY_SHOWN_MAX`` characters."""
+    return text if len(text) <= KEY_SHOWN_MAX else f"{text[: KEY_SHOWN_MAX - 1]}…"
 
 
 def find_path(value: JsonValue, text: str) -> Path:

@@ -1,5 +1,6 @@
 """The rules document: ``{"rules": [{rule_id, incident_pattern, action, ...}]}``, YAML or JSON.
 
+Rules in the older form (``conditions``, ``actions``) are turned into this one (``older_rules``).
 A rule that cannot be understood is quarantined by itself, with its reason; the others stay. Only a
 document that is no rules document at all is an error.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +19,8 @@ from compliance_agent.domain.rule import PRIORITY_DEFAULT, Action, QuarantinedRu
 from compliance_agent.domain.runbook import JsonObject, Model
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.located import find_path
+from compliance_agent.wire.older_rules import OlderRule, is_older, translate_offline, translate_rule
+from compliance_agent.wire.rule_entry import RuleEntry
 from compliance_agent.wire.validation import did_you_mean, problems_of
 
 if TYPE_CHECKING:
@@ -28,36 +31,12 @@ if TYPE_CHECKING:
     from compliance_agent.wire.located import Located, Path
 
 _ACTION: Final = re.compile(r"([a-z][a-z0-9_]*):(\S(?:.*\S)?)")
-_PRIORITY_MAX: Final = 2**31 - 1
-_COOLDOWN_MAX_S: Final = 31_536_000
-
-
-class RuleEntry(Model):
-    """One rule as written."""
-
-    rule_id: Annotated[
-        str,
-        Field(min_length=1, max_length=128, pattern=r"^[!-~]+$", description="Unique over all sources; no spaces."),
-    ]
-    name: str = Field(default="", description="One line for people.")
-    incident_pattern: JsonObject = Field(description="Which incidents the rule is for; docs/PATTERNS.md.")
-    action: str = Field(description="What to do: prefix:argument, e.g. run_linux_runbook:LIN-SSH-001.")
-    priority: int = Field(
-        default=PRIORITY_DEFAULT, ge=-_PRIORITY_MAX, le=_PRIORITY_MAX, description="Lower goes first."
-    )
-    enabled: bool = Field(default=True, description="A disabled rule never matches.")
-    cooldown_s: int | None = Field(
-        default=None,
-        ge=0,
-        le=_COOLDOWN_MAX_S,
-        description="Seconds between two attempts of this rule on one target and check; default: the gate's.",
-    )
 
 
 class RulesDocument(Model):
     """A file of rules (for the JSON Schema; reading judges each rule by itself)."""
 
-    rules: tuple[RuleEntry, ...] = Field(strict=False, description="The rules, in any order.")
+    rules: tuple[RuleEntry | OlderRule, ...] = Field(strict=False, description="The rules, in any order.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +71,10 @@ def read_rules(document: Located, *, source: RuleSource) -> tuple[list[Rule], li
         shown = entry if isinstance(entry, Mapping) else {}
         quarantined.append(
             QuarantinedRule(
-                rule_id=_text(shown.get("rule_id")) or f"rules[{index}]",
+                rule_id=_text(shown.get("rule_id")) or _text(shown.get("id")) or f"rules[{index}]",
                 source=source,
                 reason="; ".join(_reason(problem) for problem in problems),
-                action=_text(shown.get("action")),
+                action=_text(shown.get("action")) or _first_text(shown.get("actions")),
                 place=document.place(path),
             )
         )
@@ -114,26 +93,37 @@ def read_offline_rules(document: Located) -> list[OfflineRule]:
     seen: dict[str, Path] = {}
     for index, entry in enumerate(_entries(document, strict=False)):
         path: Path = ("rules", index)
-        fields = set(_OfflineEntry.model_fields)
-        judged = {key: value for key, value in entry.items() if key in fields} if isinstance(entry, Mapping) else entry
-        try:
-            model = _OfflineEntry.model_validate(judged)
-        except ValidationError as error:
-            problems += problems_of(error, document, path, model=_OfflineEntry)
-            continue
-        if model.rule_id in seen:
-            first = document.place(seen[model.rule_id])
-            problems.append(document.problem((*path, "rule_id"), f"{model.rule_id!r} stands twice, first at {first}"))
-            continue
-        seen[model.rule_id] = path
-        pattern = _pattern(document, path, model.incident_pattern)
-        if isinstance(pattern, InputProblem):
-            problems.append(pattern)
+        read = _read_offline(document, path, entry)
+        if not isinstance(read, OfflineRule):
+            problems += read
+        elif read.rule_id in seen:
+            first = document.place(seen[read.rule_id])
+            problems.append(document.problem((*path, "rule_id"), f"{read.rule_id!r} stands twice, first at {first}"))
         else:
-            rules.append(OfflineRule(model.rule_id, model.priority, model.enabled, pattern))
+            seen[read.rule_id] = path
+            rules.append(read)
     if problems:
         raise InputError(problems)
     return rules
+
+
+def _read_offline(document: Located, path: Path, entry: JsonValue) -> OfflineRule | list[InputProblem]:
+    where: Path = (*path, "incident_pattern")
+    if isinstance(entry, Mapping) and "conditions" in entry:
+        entry, problems = translate_offline(document, path, entry)
+        where = (*path, "conditions")
+        if problems:
+            return problems
+    fields = set(_OfflineEntry.model_fields)
+    judged = {key: value for key, value in entry.items() if key in fields} if isinstance(entry, Mapping) else entry
+    try:
+        model = _OfflineEntry.model_validate(judged)
+    except ValidationError as error:
+        return problems_of(error, document, path, model=_OfflineEntry)
+    pattern = _pattern(document, where, model.incident_pattern)
+    if isinstance(pattern, InputProblem):
+        return [pattern]
+    return OfflineRule(model.rule_id, model.priority, model.enabled, pattern)
 
 
 class _OfflineEntry(Model):
@@ -199,25 +189,27 @@ def _entries(document: Located, *, strict: bool) -> list[Any]:
 def _read_rule(
     document: Located, path: Path, entry: JsonValue, source: RuleSource
 ) -> tuple[Rule | None, list[InputProblem]]:
-    try:
-        model = RuleEntry.model_validate(entry)
-    except ValidationError as error:
-        return None, problems_of(error, document, path, model=RuleEntry)
-    problems: list[InputProblem] = []
-    pattern = _pattern(document, path, model.incident_pattern)
-    if isinstance(pattern, InputProblem):
-        problems.append(pattern)
-    action = _ACTION.fullmatch(model.action)
-    if action is None:
-        message = f"got {model.action[:60]!r}, need prefix:argument"
-        hint = "write it like run_linux_runbook:LIN-SSH-001 or alert:NAME"
-        problems.append(document.problem((*path, "action"), message, hint))
-    if isinstance(pattern, InputProblem) or action is None:
+    pattern_path: Path = (*path, "incident_pattern")
+    action_path: Path = (*path, "action")
+    if is_older(entry):
+        translated, problems = translate_rule(document, path, entry)
+        if translated is None:
+            return None, problems
+        model, pattern_path, action_path = translated.entry, translated.pattern_path, translated.action_path
+    else:
+        try:
+            model = RuleEntry.model_validate(entry)
+        except ValidationError as error:
+            return None, problems_of(error, document, path, model=RuleEntry)
+    pattern = _pattern(document, pattern_path, model.incident_pattern)
+    action = _action(document, action_path, model.action)
+    problems = [part for part in (pattern, action) if isinstance(part, InputProblem)]
+    if isinstance(pattern, InputProblem) or isinstance(action, InputProblem):
         return None, problems
     rule = Rule(
         rule_id=model.rule_id,
         pattern=pattern,
-        action=Action(action[1], action[2]),
+        action=action,
         name=model.name,
         priority=model.priority,
         source=source,
@@ -228,11 +220,21 @@ def _read_rule(
     return rule, []
 
 
+def _action(document: Located, path: Path, text: str) -> Action | InputProblem:
+    action = _ACTION.fullmatch(text)
+    if action is None:
+        hint = "write it like run_linux_runbook:LIN-SSH-001 or alert:NAME"
+        return document.problem(path, f"got {text[:60]!r}, need prefix:argument", hint)
+    return Action(action[1], action[2])
+
+
 def _pattern(document: Located, path: Path, source: JsonValue) -> Pattern | InputProblem:
     try:
         return compile_pattern(source)
     except PatternError as error:
-        return pattern_problem(document, (*path, "incident_pattern"), source, error)
+        if path[-1] == "conditions":  # the pattern was translated: its own places are not in the document
+            return document.problem(path, error.message, error.hint)
+        return pattern_problem(document, path, source, error)
 
 
 def pattern_problem(document: Located, path: Path, source: JsonValue, error: PatternError) -> InputProblem:
@@ -247,3 +249,7 @@ def _reason(problem: InputProblem) -> str:
 
 def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _first_text(value: JsonValue) -> str:
+    return _text(value[0]) if isinstance(value, list) and value else ""

@@ -12,14 +12,21 @@ from pydantic import BaseModel
 
 from compliance_agent.domain.json_value import Kind, kind_of
 from compliance_agent.domain.pattern_nodes import show
+from compliance_agent.domain.suggestion import did_you_mean
+from compliance_agent.wire.located import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from pydantic import ValidationError
 
     from compliance_agent.errors import InputProblem
     from compliance_agent.wire.located import Located, Path
+
+__all__ = ["RefusedError", "did_you_mean", "kind_of_or_none", "names_a_secret", "problems_of"]
+
+DETAILS_MAX: Final = 100
+"""Most mistakes reported of one value; nobody reads more, and a hostile document could hold any number."""
 
 _SECRET: Final = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|token|secret|credentials?|(?:private|api|ssh)_?key)$"
@@ -42,15 +49,6 @@ def names_a_secret(key: str) -> bool:
     return _SECRET.search(key.lower().replace("-", "_")) is not None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint that names the nearest known word, or all of them when none is near."""
-    choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"known: {', '.join(choices)}" if choices else ""
-
-
 def problems_of(
     error: ValidationError, document: Located, prefix: Path = (), *, model: type[BaseModel] | None = None
 ) -> list[InputProblem]:
@@ -65,7 +63,7 @@ def problems_of(
     """
     value = _value_at(document.value, prefix)
     branches: dict[Path, list[Mapping[str, Any]]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:DETAILS_MAX]:
         path, leftover = _split(value, detail["loc"], detail["type"])
         if leftover or path not in branches:
             branches.setdefault(path, []).append(detail)
@@ -169,7 +167,7 @@ def _say_unknown(path: Path, model: type[BaseModel] | None) -> tuple[str, str]:
     if names_a_secret(key):
         return f"{key} holds a secret, and secrets do not stand in this file", f"name a file: {_file_key(key)}"
     fields = _fields_at(model, path[:-1]) if model is not None else ()
-    return f"unknown key {key}", did_you_mean(key, fields)
+    return f"unknown key {shorten(key)}", did_you_mean(shorten(key), fields)
 
 
 def _file_key(key: str) -> str:
