@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compliance_agent.app.assemble import load_content
+from compliance_agent.cli.commands import rules_lint, rules_replay, rules_test
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 @click.group("rules", help="List the rules, with those set aside and why.")
 def command() -> None:
     """Group of commands about rules."""
+
+
+command.add_command(rules_lint.command)
+command.add_command(rules_test.command)
+command.add_command(rules_replay.command)
 
 
 @command.command("list", help="List the rules in order of precedence, then those set aside and why.")
