@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-system bench-heal playground lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching playground lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -32,11 +32,17 @@ set-up: ## .venv with what the agent needs
 set-up-dev: ## .venv with what developers need
 	@scripts/set-up.sh dev
 
+set-up-bench: ## .venv with what developers need and the engines that benchmarks compare with
+	@scripts/set-up.sh bench
+
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
 
 bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the verified fix, at default settings (about 6 minutes)
 	@$(BIN)/python -m benchmarks.time_to_heal
+
+bench-matching: set-up-bench ## rules and incidents: ours and the peers side by side (about 8 minutes; MATCHING="--quick": 1)
+	@$(BIN)/python -m benchmarks.matching $(MATCHING)
 
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground

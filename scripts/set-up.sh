@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets .venv up from the locked requirements. Usage: scripts/set-up.sh runtime|dev
+# Sets .venv up from the locked requirements. Usage: scripts/set-up.sh runtime|dev|bench (bench goes on top of dev)
 #
 # What was set up is remembered by content (lock files, this checkout's path, the Python found), not
 # by file times, and is written down last. So a second call returns at once, and a set-up that was
@@ -77,7 +77,7 @@ borrow_pip() {
   rm -rf "$nest"
 }
 
-install_locked() { # runtime|dev
+install_locked() { # runtime|dev|bench
   say "locked dependencies ($1)"
   quietly "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "requirements/$1.lock"
 }
@@ -92,6 +92,7 @@ base=$(printf '%s\n' "$PWD" "$("$python" -c 'import sys; print(sys.version, sys.
 digest() { { echo "$base"; cat "$@"; } | sha256sum | cut -d' ' -f1; }
 key_runtime=$(digest requirements/runtime.lock)
 key_dev=$(digest requirements/runtime.lock requirements/dev.lock)
+key_bench=$(digest requirements/runtime.lock requirements/bench.lock)
 key_project=$(digest pyproject.toml)
 stamp=$venv/set-up
 holds() { [ "$(cat "$stamp.$1" 2>/dev/null)" = "$2" ]; }
@@ -99,15 +100,23 @@ holds() { [ "$(cat "$stamp.$1" 2>/dev/null)" = "$2" ]; }
 if [ -e "$stamp.busy" ] || ! holds runtime "$key_runtime" || ! "$venv/bin/python" -c '' 2>/dev/null; then
   make_venv
   : > "$stamp.busy"
-  install_locked "$wanted"
-  [ "$wanted" = runtime ] || echo "$key_dev" > "$stamp.dev"
+  first=$wanted
+  [ "$wanted" != bench ] || first=dev
+  install_locked "$first"
+  [ "$first" = runtime ] || echo "$key_dev" > "$stamp.dev"
   echo "$key_runtime" > "$stamp.runtime"
   rm -f "$stamp.busy"
 fi
-if [ "$wanted" = dev ] && ! holds dev "$key_dev"; then
+if [ "$wanted" != runtime ] && ! holds dev "$key_dev"; then
   : > "$stamp.busy"
   install_locked dev
   echo "$key_dev" > "$stamp.dev"
+  rm -f "$stamp.busy"
+fi
+if [ "$wanted" = bench ] && ! holds bench "$key_bench"; then
+  : > "$stamp.busy"
+  install_locked bench
+  echo "$key_bench" > "$stamp.bench"
   rm -f "$stamp.busy"
 fi
 if ! holds project "$key_project"; then

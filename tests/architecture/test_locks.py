@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOCKS = ("runtime", "dev")
+LOCKS = ("runtime", "dev", "bench")
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
 
@@ -31,8 +31,8 @@ def demands(root: Path, pyproject: dict[str, Any], name: str) -> list[Requiremen
         for line in (root / "requirements" / "build.in").read_text().splitlines()
         if line and not line.startswith("#")
     ]
-    if name == "dev":
-        lines += pyproject["project"]["optional-dependencies"]["dev"]
+    if name != "runtime":
+        lines += pyproject["project"]["optional-dependencies"][name]
     return [Requirement(line) for line in lines]
 
 
@@ -68,6 +68,13 @@ def test_a_lock_holds_all_that_pyproject_asks_for_within_its_bounds(root, pyproj
 def test_developers_test_the_versions_that_users_get(root) -> None:
     runtime, dev = pins(root, "runtime"), pins(root, "dev")
     assert {name: dev.get(name) for name in runtime} == runtime
+
+
+def test_benchmarks_measure_the_versions_that_users_get_and_developers_test(root) -> None:
+    dev, bench = pins(root, "dev"), pins(root, "bench")
+    both = dev.keys() & bench.keys()
+    assert pins(root, "runtime").keys() <= both
+    assert {name: bench[name] for name in both} == {name: dev[name] for name in both}
 
 
 def test_every_dependency_has_a_lower_bound_and_no_upper_one(pyproject) -> None:
