@@ -210,7 +210,7 @@ def _cost_table(costs: Sequence[Costs]) -> Table:
             f"{one.build_s:.2f}",
             f"{one.memory_mb:.0f} (Python's own count: {one.traced_mb:.0f})",
             f"{one.add_ms:.1f} (longest {one.add_longest_ms:.0f})",
-            f"{one.longest_ms:.0f} (of it garbage collection: {one.longest_gc_ms:.0f}; median {one.median_us / 1e3:.3f})",
+            f"{one.longest_ms:.0f} (garbage collection: {one.longest_gc_ms:.0f}; median {one.median_us / 1e3:.3f})",
             f"{one.mixed} of {one.matched:,}",
         ]
         for one in costs

@@ -145,10 +145,14 @@ def _regex(rng: random.Random, value: Json) -> str:
     """Return an expression that PostgreSQL reads as RE2 does, mostly; and sometimes one that only RE2 reads so."""
     if rng.random() < 0.15:
         return rng.choice(RE2_ONLY)
+    text = _near_text(rng, value)
+    line = rng.choice(text.split("\n"))
+    if rng.random() < 0.15:  # one line of a text is not all of it, and a dot is not a line's end
+        return rng.choice((f"^{re.escape(line)}$", re.escape(text).replace("\\\n", ".")))
     parts = []
-    for character in _slice(rng, _near_text(rng, value)):
+    for character in rng.choice((text, line, _slice(rng, text))):
         chance = rng.random()
-        if chance < 0.2:
+        if chance < 0.15:
             parts.append(
                 rng.choice((".", ".*", r"\d", r"\w", "[a-z]", "[A-Z0-9]", ".+", "x?", "(a|b)", "[ab]", "(?:x|)"))
             )
