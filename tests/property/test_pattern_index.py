@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,8 +39,7 @@ def compiled(source: Mapping[str, Any]) -> Pattern:
 
 
 def patterns_near(rng: random.Random, documents: Sequence[dict[str, Any]], count: int) -> list[Pattern]:
-    made = (random_pattern(rng, rng.choice(documents)) for _ in itertools.count())
-    return [compiled(one) for one in itertools.islice((one for one in made if isinstance(one, dict)), count)]
+    return [compiled(random_pattern(rng, rng.choice(documents))) for _ in range(count)]
 
 
 def assert_same(sources: Sequence[Pattern], documents: Sequence[Mapping[str, Any]]) -> int:
@@ -66,13 +64,12 @@ def test_an_index_over_many_random_patterns_answers_like_the_reference(seed) -> 
 def test_an_index_over_many_patterns_with_one_operator_answers_like_the_reference(name) -> None:
     rng = seeded(f"index {name}")
     pairs = [random_pair(rng, name) for _ in range(150)]
-    pairs = [pair for pair in pairs if isinstance(pair[0], dict)]
     assert assert_same([compiled(pattern) for pattern, _ in pairs], [document for _, document in pairs]) > 0
 
 
 @given(st.lists(patterns(), min_size=1, max_size=12), st.lists(incidents(), min_size=1, max_size=4))
 def test_an_index_over_a_few_patterns_answers_like_the_reference(sources, documents) -> None:
-    assert_same([compiled(source) for source in sources if isinstance(source, dict)], documents)
+    assert_same([compiled(source) for source in sources], documents)
 
 
 VALUES = [None, True, False, 0, 1, 2, "0", "1", "a", "ab", "abc", "b", "", [], {}, [1], [True], ["a"], {"x": 1}]

@@ -121,8 +121,10 @@ def random_pattern(rng: random.Random, incident: Incident, operator: str = "") -
 
     """
     if not operator and rng.random() < 0.2:
-        pattern: Pattern = as_pattern(random_containment(rng, incident))
-        return pattern
+        plain = as_pattern(random_containment(rng, incident))
+        if isinstance(plain, dict):  # a part can also be wrapped in an array, which is no pattern
+            pattern: Pattern = plain
+            return pattern
     name = operator or rng.choice(OPERATOR_NAMES)
     if name in COMBINERS and rng.random() < 0.3:
         return random_clause(rng, name, incident)
