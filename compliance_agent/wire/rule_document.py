@@ -24,7 +24,7 @@ from compliance_agent.wire.rule_entry import RuleEntry
 from compliance_agent.wire.validation import did_you_mean, problems_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.pattern import Pattern
@@ -73,7 +73,7 @@ def read_rules(document: Located, *, source: RuleSource) -> tuple[list[Rule], li
             QuarantinedRule(
                 rule_id=_text(shown.get("rule_id")) or _text(shown.get("id")) or f"rules[{index}]",
                 source=source,
-                reason="; ".join(_reason(problem) for problem in problems),
+                reason=_reasons(problems),
                 action=_text(shown.get("action")) or _first_text(shown.get("actions")),
                 place=document.place(path),
             )
@@ -240,6 +240,15 @@ def _pattern(document: Located, path: Path, source: JsonValue) -> Pattern | Inpu
 def pattern_problem(document: Located, path: Path, source: JsonValue, error: PatternError) -> InputProblem:
     """Return a pattern's error as a problem at its very clause."""
     return document.problem((*path, *find_path(source, error.path)), error.message, error.hint)
+
+
+REASONS_MAX: Final = 20
+"""Most problems that the reason of one quarantined rule names; the rest is counted."""
+
+
+def _reasons(problems: Sequence[InputProblem]) -> str:
+    named = [_reason(problem) for problem in problems[:REASONS_MAX]]
+    return "; ".join([*named, *([f"and {len(problems) - REASONS_MAX} more"] if len(problems) > REASONS_MAX else [])])
 
 
 def _reason(problem: InputProblem) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RefusedError", "did_you_mean", "kind_of_or_none", "names_a_secret", "problems_of"]
 
-DETAILS_MAX: Final = 100
+DETAILS_MAX: Final = 1_000
 """Most mistakes reported of one value; nobody reads more, and a hostile document could hold any number."""
 
 _SECRET: Final = re.compile(
