@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "scan": "Run the checks only, without rules.",
     "match": "Match recorded incidents against a rule file, offline.",
     "explain": "Say clause by clause why rules do, or do not, match an incident.",
-    "rules": "List the rules, with those set aside and why.",
+    "rules": "List, lint, test and replay the rules.",
     "runbooks": "List and show the runbooks, and check their files.",
     "targets": "List, add, test and remove targets.",
     "undo": "Run the rollback of one past attempt.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
 
 
-@click.group("rules", help="List the rules, with those set aside and why.")
+@click.group("rules", help="List, lint, test and replay the rules.")
 def command() -> None:
     """Group of commands about rules."""
 
