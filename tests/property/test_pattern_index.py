@@ -135,6 +135,7 @@ def test_values_that_python_takes_for_equal_are_told_apart(seed) -> None:
         (leaves, "FEW_KEYS", 0),
         (texts, "FEW_TEXTS", 0),
         (texts, "AUTOMATON_TEXT_MAX", 1),
+        (texts, "OCCURRENCES_MAX", 1),
         (texts, "SET_SIZE_MAX", 1),
         (straight, "SHAPES_MAX", 0),
         (straight, "PARTS_MAX", 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import ahocorasick
@@ -30,6 +31,9 @@ FEW_TEXTS: Final = 4
 
 AUTOMATON_TEXT_MAX: Final = 100_000
 """Longest text for the automaton, in characters: beyond it every match would be a Python object."""
+
+OCCURRENCES_MAX: Final = 10_000
+"""Most occurrences taken from the automaton: in a text full of them, asking for each text is quicker."""
 
 SET_SIZE_MAX: Final = 128
 """Most expressions in one RE2 set, which keeps its states few."""
@@ -155,7 +159,10 @@ def _run_contained(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
         if automaton is None or len(value) > AUTOMATON_TEXT_MAX:
             parts: Iterable[str] = [text for text in texts if text in value]
         else:
-            parts = {text for _, text in automaton.iter(value)}
+            occurrences = automaton.iter(value)
+            parts = {text for _, text in islice(occurrences, OCCURRENCES_MAX)}
+            if next(occurrences, None) is not None:
+                parts = [text for text in texts if text in value]
         for part in parts:
             reach(texts[part], boxes, found)
     elif isinstance(value, list | tuple):

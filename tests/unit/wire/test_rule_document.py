@@ -14,6 +14,7 @@ from compliance_agent.wire.located import Located
 from compliance_agent.wire.rule_document import merge_rules, read_offline_rules, read_rules
 
 if TYPE_CHECKING:
+    from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.rule import Rule
 
 GOOD = """\
@@ -160,7 +161,12 @@ def test_a_quarantined_rule_of_a_later_source_holds_nothing_back() -> None:
 
 
 def test_the_reason_of_a_rule_with_very_many_problems_names_some_and_counts_the_rest() -> None:
-    entry = {"rule_id": "R", "incident_pattern": {"a": 1}, "action": "alert:NAME", **{f"x{n}": 1 for n in range(50)}}
+    entry: dict[str, JsonValue] = {
+        "rule_id": "R",
+        "incident_pattern": {"a": 1},
+        "action": "alert:NAME",
+        **{f"x{n}": 1 for n in range(50)},
+    }
     _, aside = read_rules(Located({"rules": [entry]}, "rules.json"), source=RuleSource.LOCAL)
     assert aside[0].reason.count("unknown key") == 20
     assert aside[0].reason.endswith("; and 30 more")
