@@ -77,9 +77,11 @@ borrow_pip() {
   rm -rf "$nest"
 }
 
+# A lock names all that is needed, so nothing is resolved (--no-deps): pip's resolver looks past a pin for the
+# newest release of what another package asks for with an extra, and then fails for want of its hash.
 install_locked() { # runtime|dev|bench
   say "locked dependencies ($1)"
-  quietly "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "requirements/$1.lock"
+  quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps --require-hashes -r "requirements/$1.lock"
 }
 
 install_project() {
