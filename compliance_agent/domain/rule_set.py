@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from compliance_agent.domain.json_value import JsonValue
-    from compliance_agent.domain.pattern_index.tree import Thaw
     from compliance_agent.domain.rule import Rule
 
 _GROWTH: Final = 4
@@ -84,13 +83,13 @@ class RuleSet:
         """Return the rule of this id, or ``None``."""
         return self._state.by_id.get(rule_id)
 
-    def matching(self, document: Mapping[str, JsonValue], thaw: Thaw | None = None) -> list[Rule]:
-        """Return every enabled rule whose pattern matches, in order of precedence; ``thaw`` as of ``PatternIndex``."""
+    def matching(self, document: Mapping[str, JsonValue]) -> list[Rule]:
+        """Return every enabled rule whose pattern matches, in order of precedence."""
         state = self._state
-        found = state.levels[0].index.matching(document, thaw)
+        found = state.levels[0].index.matching(document)
         if len(state.levels) > 1:
             for level in state.levels[1:]:
-                found += level.index.matching(document, thaw)
+                found += level.index.matching(document)
             found.sort(key=_precedence)
         if state.gone:
             return [rule for rule in found if id(rule) not in state.gone]

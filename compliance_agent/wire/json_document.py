@@ -30,6 +30,7 @@ DEPTH_MAX: Final = 200
 """Deepest nesting of objects and arrays; deeper ones could exhaust the stack when compared."""
 
 _BACKSLASH: Final = ord("\\")
+_NUL: Final = b"\\u0000"
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (DIGITS_MAX + 1))
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]|[^\s"\[\]{},:]+', re.DOTALL)
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -87,7 +88,7 @@ def read_json(text: str | bytes, *, source: str) -> JsonValue:
 def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
     """Tell whether ``msgspec`` reads a text as ``read_json`` says, or raises one of ``UNUSUAL``.
 
-    It does unless the text has escapes (which may be no character), or numbers or nesting beyond the bounds.
+    It does unless the text has the escape of a NUL, or numbers or nesting beyond the bounds.
 
     Args:
         text: JSON, as far as is known.
@@ -95,7 +96,7 @@ def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
 
     """
     if isinstance(text, bytes):
-        if _BACKSLASH in text and b"\\u" in text:
+        if _BACKSLASH in text and _NUL in text:
             return False
         if len(text) > DIGITS_MAX and _LONG_NUMBER.search(text):
             return False

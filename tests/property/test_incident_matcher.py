@@ -13,7 +13,8 @@ from compliance_agent.domain.pattern import compile_pattern
 from compliance_agent.domain.rule import Action, Rule
 from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.errors import InputError
-from compliance_agent.wire import incident_matcher, json_document
+from compliance_agent.domain.pattern_index import reading as incident_reading
+from compliance_agent.wire import json_document
 from compliance_agent.wire.incident_matcher import IncidentMatcher
 from compliance_agent.wire.json_document import read_json, write_json
 from tests.support.pattern_strategies import random_incident, random_pattern, seeded
@@ -79,7 +80,7 @@ def test_a_set_of_several_indexes_matches_as_when_incidents_are_read_whole() -> 
 
 @pytest.mark.parametrize("fields_max", [0, 1, 1_000])
 def test_how_many_fields_are_picked_out_changes_no_answer(monkeypatch, fields_max) -> None:
-    monkeypatch.setattr(incident_matcher, "FIELDS_MAX", fields_max)
+    monkeypatch.setattr(incident_reading, "FIELDS_MAX", fields_max)
     rng = seeded("fields")
     incidents = [random_incident(rng) for _ in range(50)]
     sources = [random_pattern(rng, rng.choice(incidents)) for _ in range(40)]

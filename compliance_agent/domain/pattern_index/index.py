@@ -6,18 +6,20 @@ and never changes, so threads may share it; whoever needs other patterns builds 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compliance_agent.domain.pattern_index.build import Builder
+from compliance_agent.domain.pattern_index.reading import form_of
 from compliance_agent.domain.pattern_index.rows import may_look_inside, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.pattern import Pattern
+    from compliance_agent.domain.pattern_index.reading import Form
     from compliance_agent.domain.pattern_index.rows import Path
-    from compliance_agent.domain.pattern_index.tree import Thaw
+    from compliance_agent.domain.pattern_index.tree import Node, Run
 
 Item = TypeVar("Item")
 
@@ -28,7 +30,6 @@ class PatternIndex(Generic[Item]):
     Attributes:
         paths: Every place of a document that is looked at; the rest may be left out of it.
         paths_with_contents: Those of them at which more than a scalar may be looked at.
-        paths_at_once: The objects that are opened for every document, whatever it is.
 
     """
 
@@ -37,38 +38,55 @@ class PatternIndex(Generic[Item]):
         builder = Builder()
         rows = []
         items: list[Item] = []
-        self._repeats = False
+        repeats = False
         for rank, (pattern, item) in enumerate(entries):
             of_pattern = rows_of(pattern, rank)
-            self._repeats = self._repeats or len(of_pattern) > 1
+            repeats = repeats or len(of_pattern) > 1
             rows += of_pattern
             items.append(item)
         self._root = builder.root(rows)
         self._items = items
-        self._unopened = (None,) * len(builder.plan)
+        self._repeats = repeats
+        self._shapes = builder.shapes
+        self._matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
         self.paths: frozenset[Path] = frozenset(builder.paths)
         self.paths_with_contents: frozenset[Path] = frozenset(
             test.path for row in rows for test in row.tests if may_look_inside(test.node)
         )
-        self.paths_at_once: frozenset[Path] = frozenset(builder.paths_at_once)
 
-    def matching(self, document: Mapping[str, JsonValue], thaw: Thaw | None = None) -> list[Item]:
-        """Return the items whose patterns match, in the order in which they were given. Never raises.
+    def matching(self, document: Mapping[str, JsonValue]) -> list[Item]:
+        """Return the items whose patterns match, in the order in which they were given. Never raises."""
+        return self._matching(document)
 
-        Args:
-            document: The document. Objects directly in it may have been left unread if ``paths_at_once``
-                does not name them, and ``paths`` not as such; then ``thaw`` reads one.
-            thaw: What it raises comes out of here.
+    def picking(self) -> tuple[Form, Callable[[Any], list[Item]]] | None:
+        """Return the form of documents that hold just what is looked at, and what answers for them.
 
+        ``None`` when the index looks at documents as a whole. What answers takes an object as
+        ``reading`` describes it, and returns what ``matching`` returns. May be called by many threads.
         """
-        boxes = [document, *self._unopened, thaw]
-        found: list[int] = []
-        root = self._root
-        root[0](root, boxes, found)
-        if not found:
+        form = form_of(self.paths)
+        if form is None:
+            return None
+        self._shapes.pick(form)
+        return form, _answering(self._root[0].picked, self._root, self._items, repeats=self._repeats)
+
+
+def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) -> Callable[[Any], list[Item]]:
+    """Return what turns a document into items. A function of its own: no attribute is looked up for each document."""
+
+    def matching(document: Any) -> list[Item]:  # noqa: ANN401 - a mapping, or picked fields
+        ranks: list[int] = []
+        run(root, document, ranks)
+        if not ranks:
             return []
-        if self._repeats:
-            found = list(set(found))
-        found.sort()
-        items = self._items
-        return [items[rank] for rank in found]
+        if len(ranks) == 1:
+            return [items[ranks[0]]]
+        if repeats:
+            ranks = list(set(ranks))
+        ranks.sort()
+        found = []
+        for rank in ranks:  # noqa: PERF401 - a comprehension is a call, which costs as much as four ranks
+            found.append(items[rank])
+        return found
+
+    return matching

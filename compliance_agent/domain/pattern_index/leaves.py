@@ -1,22 +1,27 @@
-"""Leaves that look a value up in a table, by order, or by presence."""
+"""Leaves that look a value up in a table, by order, or by presence.
+
+A leaf is built from rows and becomes a part: what it looks at, and the data that it looks into. Lookups
+know nothing of documents: they take the value at their place, whatever it is, and return targets.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from compliance_agent.domain.pattern_index import reading
 from compliance_agent.domain.pattern_index.plan import Interval
-from compliance_agent.domain.pattern_index.rows import ABSENT, key_of
-from compliance_agent.domain.pattern_index.tree import NO_BOX, reach
+from compliance_agent.domain.pattern_index.rows import key_of
+from compliance_agent.domain.pattern_index.tree import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from compliance_agent.domain.pattern_index.rows import Row
-    from compliance_agent.domain.pattern_index.tree import Boxes, Leaf, Place, Run, Target
+    from compliance_agent.domain.pattern_index.rows import Path, Row
+    from compliance_agent.domain.pattern_index.tree import Lookup, Target
 
     Build = Callable[[Sequence[Row]], Target]
     Entries = Sequence[tuple[Any, Row]]
@@ -24,79 +29,58 @@ if TYPE_CHECKING:
 SLOTS_PER_ROW_MAX: Final = 24
 """Most elementary intervals that a row of a range index may fill on average; above it a segment tree is used."""
 
-FEW_KEYS: Final = 4
-"""Up to so many keys are asked for one by one; more are intersected with the document's own."""
 
-
-def delicate(place: Place, table: Mapping[object, Target]) -> Leaf:
-    """Return a lookup in a table in which ``true`` must not be taken for 1, nor a missing field for ``null``."""
-    return (_run_delicate, place, table)
-
-
-def _run_delicate(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    _, (box, key, open_box), table = leaf
-    target = table.get(key_of((boxes[box] or open_box(boxes, box)).get(key, ABSENT)))
-    if target is not None:
-        reach(target, boxes, found)
-
-
-def any_of(place: Place, entries: Entries, build: Build) -> Leaf:
+def any_of(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup for long lists of values."""
     rows: dict[object, list[Row]] = defaultdict(list)
     for keys, row in entries:
         for one in keys:
             rows[one].append(row)
-    return delicate(place, _targets(rows, build))
+    return [Part(("delicate", path), _targets(rows, build))]
 
 
-def existence(place: Place, entries: Entries, build: Build) -> Leaf:
-    """Return a look at which fields an object has, and which not."""
+def existence(path: Path, entries: Entries, build: Build) -> list[Part]:
+    """Return a look at which fields an object has, and one at which it has not."""
     present: dict[str, list[Row]] = defaultdict(list)
     absent: dict[str, list[Row]] = defaultdict(list)
     for (name, wanted), row in entries:
         (present if wanted else absent)[name].append(row)
-    if_there, if_not = _targets(present, build), tuple(_targets(absent, build).items())
-    if len(if_there) <= FEW_KEYS:
-        return (run_existence, place, tuple(if_there.items()), {}.keys(), {}, if_not)
-    return (run_existence, place, (), if_there.keys(), if_there, if_not)
+    parts = []
+    for kind, rows in (("present", present), ("absent", absent)):
+        if rows:
+            names = tuple(sorted(rows)) if len(rows) <= reading.FIELDS_MAX else ()
+            parts.append(Part((kind, path, names), _targets(rows, build)))
+    return parts
 
 
-def run_existence(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    """Take what the presence and absence of fields leads to."""
-    _, (box, _, open_box), few, many, targets, absent = leaf
-    fields = boxes[box] or open_box(boxes, box)
-    for name, target in few:
-        if name in fields:
-            reach(target, boxes, found)
-    if not many.isdisjoint(fields):
-        for name in many & fields.keys():
-            reach(targets[name], boxes, found)
-    if absent and fields is not NO_BOX:
-        for name, target in absent:
-            if name not in fields:
-                reach(target, boxes, found)
-
-
-def numbers(place: Place, entries: Entries, build: Build) -> Leaf:
+def numbers(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the intervals of numbers that hold a value."""
-    return _intervals(place, entries, build, (run_elementary_numbers, _run_tree_numbers))
+    is_elementary, data = _intervals(entries, build)
+    if not is_elementary:
+        return [Part(("many", path), (_numbers_of_tree, data))]
+    points, slots = data
+    if slots[1::2] == slots[2::2]:  # no bound parts a point from what is right above it: all are $gte and $lt
+        return [Part(("steps", path), (points, slots[::2]))]
+    return [Part(("numbers", path), data)]
 
 
-def strings(place: Place, entries: Entries, build: Build) -> Leaf:
+def strings(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the intervals of strings that hold a value."""
-    return _intervals(place, entries, build, (_run_elementary_strings, _run_tree_strings))
+    is_elementary, data = _intervals(entries, build)
+    return [Part(("many", path), (_strings_of_slots if is_elementary else _strings_of_tree, data))]
 
 
-def _intervals(place: Place, entries: Entries, build: Build, runs: tuple[Run, Run]) -> Leaf:
+def _intervals(entries: Entries, build: Build) -> tuple[bool, tuple[Any, ...]]:
+    """Return whether a value lies in one slot of few (else in a segment tree), and points with slots or nodes."""
     intervals = [entry[0] for entry in entries]
-    points = sorted({bound for one in intervals for bound in (one.low, one.high) if bound is not None})
+    points = tuple(sorted({bound for one in intervals for bound in (one.low, one.high) if bound is not None}))
     spans = [_span(points, one) for one in intervals]
     filled = sum(last - first + 1 for first, last in spans)
     rows = [entry[1] for entry in entries]
     if filled > SLOTS_PER_ROW_MAX * len(rows):
         size = 1 << (2 * len(points)).bit_length()
-        return (runs[1], place, tuple(points), size, _tree_nodes(size, spans, rows, build))
-    return (runs[0], place, tuple(points), _slots(2 * len(points) + 1, spans, rows, build))
+        return False, (points, size, _tree_nodes(size, spans, rows, build))
+    return True, (points, _slots(2 * len(points) + 1, spans, rows, build))
 
 
 def _span(points: Sequence[Any], interval: Interval) -> tuple[int, int]:
@@ -106,13 +90,15 @@ def _span(points: Sequence[Any], interval: Interval) -> tuple[int, int]:
     return first, last
 
 
-def _slots(count: int, spans: Sequence[tuple[int, int]], rows: Sequence[Row], build: Build) -> tuple[Target, ...]:
+def _slots(
+    count: int, spans: Sequence[tuple[int, int]], rows: Sequence[Row], build: Build
+) -> tuple[Target | None, ...]:
     by_slot: list[list[Row]] = [[] for _ in range(count)]
     for (first, last), row in zip(spans, rows, strict=True):
         for slot in range(first, last + 1):
             by_slot[slot].append(row)
-    shared: dict[tuple[int, ...], Target] = {(): []}
-    targets: list[Target] = []
+    shared: dict[tuple[int, ...], Target | None] = {(): None}
+    targets: list[Target | None] = []
     for held in by_slot:
         same = tuple(id(row) for row in held)
         if same not in shared:
@@ -142,52 +128,51 @@ def _slot_of(points: tuple[Any, ...], value: Any) -> int:  # noqa: ANN401 - numb
     return 2 * at + 1 if at < len(points) and points[at] == value else 2 * at
 
 
-def _climb(leaf: Leaf, value: Any, boxes: Boxes, found: list[int]) -> None:  # noqa: ANN401 - the same
-    _, _, points, size, nodes = leaf
+def _of_slots(data: tuple[Any, ...], value: Any) -> Sequence[Target]:  # noqa: ANN401 - the same
+    points, slots = data
+    target = slots[_slot_of(points, value)]
+    return () if target is None else (target,)
+
+
+def _of_tree(data: tuple[Any, ...], value: Any) -> Iterator[Target]:  # noqa: ANN401 - the same
+    points, size, nodes = data
     node = size + _slot_of(points, value)
     while node:
         target = nodes.get(node)
         if target is not None:
-            reach(target, boxes, found)
+            yield target
         node >>= 1
 
 
-def run_elementary_numbers(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    """Take what the interval around a number leads to."""
-    _, (box, key, open_box), points, slots = leaf
-    value: Any = (boxes[box] or open_box(boxes, box)).get(key)
-    kind = value.__class__
-    if kind is Decimal or kind is int:
-        at = bisect_left(points, value)
-        target = slots[2 * at + 1 if at < len(points) and points[at] == value else 2 * at]
-        if target != []:
-            reach(target, boxes, found)
+def numbers_of_slots(data: tuple[Any, ...], value: object) -> Sequence[Target]:
+    """Return what the interval around a number leads to."""
+    return _of_slots(data, value) if value.__class__ is Decimal or value.__class__ is int else ()
 
 
-def _run_elementary_strings(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    _, (box, key, open_box), points, slots = leaf
-    value = (boxes[box] or open_box(boxes, box)).get(key)
-    if isinstance(value, str):
-        reach(slots[_slot_of(points, value)], boxes, found)
+def numbers_of_steps(data: tuple[Any, ...], value: object) -> Sequence[Target]:
+    """Return the same where what holds at a point holds right above it, too."""
+    if value.__class__ is not Decimal and value.__class__ is not int:
+        return ()
+    points, slots = data
+    target = slots[bisect_right(points, value)]
+    return () if target is None else (target,)
 
 
-def _run_tree_numbers(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    box, key, open_box = leaf[1]
-    value = (boxes[box] or open_box(boxes, box)).get(key)
-    if value.__class__ is Decimal or value.__class__ is int:
-        _climb(leaf, value, boxes, found)
+def _numbers_of_tree(data: tuple[Any, ...], value: object) -> Iterator[Target] | tuple[()]:
+    return _of_tree(data, value) if value.__class__ is Decimal or value.__class__ is int else ()
 
 
-def _run_tree_strings(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    box, key, open_box = leaf[1]
-    value = (boxes[box] or open_box(boxes, box)).get(key)
-    if isinstance(value, str):
-        _climb(leaf, value, boxes, found)
+def _strings_of_slots(data: tuple[Any, ...], value: object) -> Sequence[Target]:
+    return _of_slots(data, value) if isinstance(value, str) else ()
 
 
-def networks(place: Place, entries: Entries, build: Build) -> Leaf:
+def _strings_of_tree(data: tuple[Any, ...], value: object) -> Iterator[Target] | tuple[()]:
+    return _of_tree(data, value) if isinstance(value, str) else ()
+
+
+def networks(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the networks that hold an address, by address family."""
-    by_version: dict[int, Leaf] = {}
+    by_version: dict[int, tuple[Lookup, Any]] = {}
     for version in (4, 6):
         spans: list[tuple[Interval, Row]] = []
         for spec, row in entries:
@@ -196,24 +181,35 @@ def networks(place: Place, entries: Entries, build: Build) -> Leaf:
             for network in ipaddress.collapse_addresses(same):  # type: ignore[type-var]  # all of one version
                 low, high = int(network.network_address), int(network.broadcast_address)
                 spans.append((Interval(low=low, high=high), row))
-        by_version[version] = _intervals(place, spans, build, (run_elementary_numbers, _run_tree_numbers))
-    return (_run_networks, place, by_version)
+        is_elementary, data = _intervals(spans, build)
+        by_version[version] = (_of_slots if is_elementary else _of_tree, data)
+    return [Part(("many", path), (_of_networks, by_version))]
 
 
-def _run_networks(leaf: Leaf, boxes: Boxes, found: list[int]) -> None:
-    box, key, open_box = leaf[1]
-    value = (boxes[box] or open_box(boxes, box)).get(key)
+def _of_networks(by_version: Mapping[int, tuple[Lookup, Any]], value: object) -> Any:  # noqa: ANN401 - targets
     if not isinstance(value, str):
-        return
+        return ()
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        return
-    known = leaf[2][address.version]
-    if known[0] is _run_tree_numbers:
-        _climb(known, int(address), boxes, found)
-    else:
-        reach(known[3][_slot_of(known[2], int(address))], boxes, found)
+        return ()
+    lookup, data = by_version[address.version]
+    return lookup(data, int(address))
+
+
+def of_table(table: Mapping[object, Target], value: object) -> Sequence[Target]:
+    """Return what a scalar leads to in a table without keys that Python takes for equal though JSON does not."""
+    try:
+        target = table.get(value)
+    except TypeError:  # an array or object: it has no hash, and no place in a table
+        return ()
+    return () if target is None else (target,)
+
+
+def of_delicate_table(table: Mapping[object, Target], value: object) -> Sequence[Target]:
+    """Return the same where ``true`` must not be taken for 1, nor a missing field for ``null``."""
+    target = table.get(key_of(value))
+    return () if target is None else (target,)
 
 
 def _targets(rows: Mapping[Any, Sequence[Row]], build: Build) -> dict[Any, Target]:

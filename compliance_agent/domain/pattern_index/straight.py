@@ -1,187 +1,264 @@
-"""Functions that visit nodes of one shape, written out straight: no loop, no dispatch, every box fetched once.
+"""Functions that visit nodes of one shape, written out straight: no loop, no dispatch, every place reached once.
 
-Nodes come in few shapes: which fields they look up, and which leaves they have. For each shape one function
-is generated, as ``dataclasses`` does for classes, and serves all nodes of that shape. The source holds
-numbers and our own names only; keys of fields, tables and tests are handed over as values, so nothing that
-a rule says ever becomes code. ``tree.run_branch`` does the same for nodes of any shape, more slowly, and
-is what rare shapes get.
+Nodes come in few shapes: which places they look at, and what for. For each shape one function is generated,
+as ``dataclasses`` does for classes, and serves all nodes of that shape. The source holds numbers and our own
+names only; keys of fields, tables and tests are handed over as values, so nothing that a rule says ever
+becomes code. ``parts.interpreter`` does the same for nodes of any shape, more slowly, and is what rare shapes get.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from decimal import Decimal
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
-from compliance_agent.domain.pattern_index.leaves import run_elementary_numbers, run_existence
-from compliance_agent.domain.pattern_index.texts import find_beginnings, run_prefixes
-from compliance_agent.domain.pattern_index.tree import NO_BOX, holds, reach, run_branch
+from compliance_agent.domain.operators import Missing
+from compliance_agent.domain.pattern_index.reading import as_box
+from compliance_agent.domain.pattern_index.rows import ABSENT, key_of
+from compliance_agent.domain.pattern_index.texts import beginnings_in
+from compliance_agent.domain.pattern_index.tree import NO_BOX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from compliance_agent.domain.pattern_index.tree import Box, Boxes, Branch, Candidate, Leaf, Place, Run, Table
+    from compliance_agent.domain.pattern_index.reading import Reading
+    from compliance_agent.domain.pattern_index.rows import Path
+    from compliance_agent.domain.pattern_index.tree import Run, Shape
 
-SHAPES_MAX: Final = 64
-"""Most functions that one index has generated; each takes about a third of a millisecond."""
-
-PARTS_MAX: Final = 24
-"""Most tables and leaves of a node for which a function is generated."""
+FEW_KEYS: Final = 8
+"""Up to so many keys of a dict are asked for one by one; more are intersected with the document's own."""
 
 _REACH: Final = """\
-if target is not None:
-    kind = type(target)
-    if kind is int:
-        found.append(target)
-    elif kind is tuple:
-        target[0](target, boxes, found)
-    else:
-        found += target
+if target.__class__ is int:
+    found.append(target)
+elif target.__class__ is tuple:
+    target[0].{name}(target, document, found)
+else:
+    found += target
 """
+
+_REACH_IF_ANY: Final = "if target is not None:\n" + indent(_REACH, "    ")
 
 _TABLE: Final = (
     """\
 try:
-    target = {data}.get({box}.get({key}))
-except TypeError:
+    target = {data}.get({value})
+except TypeError:  # an array or object: it has no hash, and no place in a table
     target = None
 """
-    + _REACH
+    + _REACH_IF_ANY
 )
 
+_DELICATE: Final = "target = {data}.get(key_of({value}))\n" + _REACH_IF_ANY
+
 _NUMBERS: Final = """\
-value = {box}.get({key})
-kind = type(value)
+kind = {value}.__class__
 if kind is Decimal or kind is int:
-    _, _, points, slots = {data}
-    at = bisect_left(points, value)
-    target = slots[2 * at + 1 if at < len(points) and points[at] == value else 2 * at]
-""" + indent(_REACH, "    ")
+    points, slots = {data}
+    at = bisect_left(points, {value})
+    target = slots[2 * at + 1 if at < len(points) and points[at] == {value} else 2 * at]
+""" + indent(_REACH_IF_ANY, "    ")
 
-_PREFIXES: Final = """\
-value = {box}.get({key})
-if isinstance(value, str):
-    _, _, width, buckets = {data}
-    bucket = buckets.get(value[:width])
-    if bucket is not None:
-        find_beginnings(bucket, value, boxes, found)
+_STEPS: Final = """\
+kind = {value}.__class__
+if kind is Decimal or kind is int:
+    points, slots = {data}
+    target = slots[bisect_right(points, {value})]
+""" + indent(_REACH_IF_ANY, "    ")
+
+_PREFIXES: Final = (
+    """\
+if {value}.__class__ is str or isinstance({value}, str):
+    level = {data}
+    while level is not None:
+        width, table = level
+        entry = table.get({value}[:width])
+        if entry is None:
+            break
+        target, level, bucket = entry
 """
-
-_EXISTENCE: Final = """\
-_, _, few, many, targets, absent = {data}
-for name, target in few:
-    if name in {box}:
-        reach(target, boxes, found)
-if many and not many.isdisjoint({box}):
-    for name in many & {box}.keys():
-        reach(targets[name], boxes, found)
-if absent and {box} is not NO_BOX:
-    for name, target in absent:
-        if name not in {box}:
-            reach(target, boxes, found)
+    + indent(_REACH_IF_ANY, "        ")
+    + """\
+        if bucket is not None:
+            for target in beginnings_in(bucket, {value}):
 """
+    + indent(_REACH, "                ")
+)
 
-_LEAF: Final = """\
-{data}[0]({data}, boxes, found)
-"""
+_ONE: Final = "lookup, data = {data}\ntarget = lookup(data, {value})\n" + _REACH_IF_ANY
 
-_CANDIDATE: Final = """\
-if holds({data}, boxes):
-    found.append({data}[0])
-"""
+_MANY: Final = "lookup, data = {data}\nfor target in lookup(data, {value}):\n" + indent(_REACH, "    ")
 
-_INLINE: Final[Mapping[Any, str]] = {
-    run_elementary_numbers: _NUMBERS,
-    run_prefixes: _PREFIXES,
-    run_existence: _EXISTENCE,
+_OF_VALUES: Final[Mapping[str, str]] = {
+    "table": _TABLE,
+    "delicate": _DELICATE,
+    "numbers": _NUMBERS,
+    "steps": _STEPS,
+    "prefixes": _PREFIXES,
+    "one": _ONE,
+    "many": _MANY,
 }
-"""Leaves whose work stands in the generated function itself."""
+"""By kind of part: what it does with the value at its place."""
 
+_INTERSECTION: Final = """\
+names = {data}.keys()
+if not names.isdisjoint({box}):
+    for name in names & {box}.keys():
+        target = {data}[name]
+""" + indent(_REACH, "        ")
 
-class Shapes:
-    """The functions of one index, by shape."""
-
-    def __init__(self, plan: Sequence[tuple[int, str]], open_box: Callable[[Boxes, int], Box]) -> None:
-        """Start with none.
-
-        Args:
-            plan: For each box but the document: its parent box, or less than 0, and its key there.
-            open_box: What opens a box that is no ``dict`` lying in its parent.
-
-        """
-        self._plan = plan
-        self._open_box = open_box
-        self._functions: dict[tuple[Any, ...], Run] = {}
-
-    def branch(
-        self,
-        hits: list[int],
-        tables: tuple[tuple[Place, Table], ...],
-        leaves: tuple[Leaf, ...],
-        candidates: tuple[Candidate, ...],
-        *,
-        is_root: bool = False,
-    ) -> Branch:
-        """Return a node with the function that visits it."""
-        parts: list[tuple[str, Place | None, object]] = [(_TABLE, place, table) for place, table in tables]
-        parts += [(_INLINE.get(leaf[0], _LEAF), leaf[1] if leaf[0] in _INLINE else None, leaf) for leaf in leaves]
-        parts += [(_CANDIDATE, None, candidate) for candidate in candidates]
-        shape = (bool(hits), is_root, *((template, place) for template, place, _ in parts))
-        function = self._functions.get(shape)
-        if function is None:
-            if len(parts) > PARTS_MAX or (len(self._functions) >= SHAPES_MAX and not is_root):
-                return (run_branch, hits, tables, leaves, candidates)
-            function = self._functions[shape] = self._function(shape)
-        return (function, hits, *(data for _, _, data in parts))
-
-    def _function(self, shape: tuple[Any, ...]) -> Run:
-        """Generate the function for a shape: whether there are hits, whether it is the root, and its parts."""
-        with_hits, is_root, *parts = shape
-        known = {**_KNOWN, "open_box": self._open_box}
-        lines = [f"_, hits{''.join(f', d{number}' for number in range(len(parts)))} = branch"]
-        if with_hits:
-            lines.append("found += hits")
-        fetched: set[int] = set()
-        for number, (template, place) in enumerate(parts):
-            fields = {"data": f"d{number}"}
-            if place is not None:
-                lines += self._fetch(place[0], fetched, known, at_first=is_root)
-                known[f"k{number}"] = place[1]
-                fields |= {"box": f"b{place[0]}", "key": f"k{number}"}
-            lines += template.format(**fields).splitlines()
-        source = "def run(branch, boxes, found):\n" + "".join(f"    {line}\n" for line in lines)
-        exec(compile(source, "<index node>", "exec"), known)  # noqa: S102 - see the module's first lines
-        run: Run = known["run"]
-        return run
-
-    def _fetch(self, box: int, fetched: set[int], known: dict[str, Any], *, at_first: bool) -> list[str]:
-        """Return the lines that bring a box, unless it was brought before; ``at_first`` none is open yet."""
-        if box in fetched:
-            return []
-        fetched.add(box)
-        if box == 0:
-            return ["b0 = boxes[0]"]
-        parent, key = self._plan[box - 1]
-        if not at_first or parent < 0:
-            return [f"b{box} = boxes[{box}]", f"if b{box} is None:", f"    b{box} = open_box(boxes, {box})"]
-        known[f"p{box}"] = key
-        return [
-            *self._fetch(parent, fetched, known, at_first=True),
-            f"b{box} = b{parent}.get(p{box})",
-            f"if type(b{box}) is dict:",
-            f"    boxes[{box}] = b{box}",
-            "else:",
-            f"    b{box} = open_box(boxes, {box})",
-        ]
-
+_EACH_ABSENT: Final = """\
+for name, target in {data}.items():
+    if name not in {box}:
+""" + indent(_REACH, "        ")
 
 _KNOWN: Final[Mapping[str, Any]] = {
+    "ABSENT": ABSENT,
     "Decimal": Decimal,
+    "MISSING": Missing.MISSING,
     "NO_BOX": NO_BOX,
+    "as_box": as_box,
+    "beginnings_in": beginnings_in,
     "bisect_left": bisect_left,
-    "find_beginnings": find_beginnings,
-    "holds": holds,
-    "reach": reach,
+    "bisect_right": bisect_right,
+    "key_of": key_of,
 }
 """What the templates use."""
+
+
+def function_for(shape: Shape, reading: Reading) -> Run:
+    """Generate the function that visits nodes of a shape."""
+    writer = _Writer(reading)
+    data = "".join(f", d{number}" for number in range(len(shape.parts)))
+    writer.line(f"_, hits{data} = node")
+    if shape.with_hits:
+        writer.line("found += hits")
+    for number, (kind, *about) in enumerate(shape.parts):
+        writer.part(kind, f"d{number}", *about)
+    source = "def run(node, document, found):\n" + indent("\n".join(writer.lines), "    ") + "\n"
+    known = {**_KNOWN, **writer.constants}
+    exec(compile(source, "<index node>", "exec"), known)  # noqa: S102 - see the module's first lines
+    run: Run = known["run"]
+    return run
+
+
+class _Writer:
+    """Writes the lines of one function."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self._reading = reading
+        self._names: dict[str, str] = {}
+        self._margin = ""
+        self._fetched: set[str] = set()
+
+    def line(self, text: str) -> None:
+        """Add a line at the present margin."""
+        self.lines.append(self._margin + text)
+
+    def part(self, kind: str, data: str, *about: Any) -> None:  # noqa: ANN401 - each kind knows other things
+        """Write what one part does."""
+        if kind == "candidate":
+            self._candidate(data, *about)
+        elif kind == "present":
+            self._present(data, *about)
+        elif kind == "absent":
+            self._absent(data, *about)
+        else:
+            self._template(_OF_VALUES[kind], data=data, value=self._value(*about))
+
+    def _template(self, text: str, **names: str) -> None:
+        for line in text.format(name=self._reading.name, **names).splitlines():
+            self.line(line)
+
+    def _constant(self, value: object) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def _local(self, kind: str, path: Path) -> tuple[str, bool]:
+        """Return the local name of a place, and whether it has to be fetched yet."""
+        number = self._names.setdefault(f"{kind}{path!r}", str(len(self._names)))
+        name = kind + number
+        is_new = name not in self._fetched
+        self._fetched.add(name)
+        return name, is_new
+
+    def _box(self, path: Path) -> str:
+        """Write what fetches the object at a path, unless that was done; return its local name."""
+        if not path:
+            return "document"
+        name, is_new = self._local("b", path)
+        if is_new:
+            attribute = self._reading.step(path)
+            above = self._box(path[:-1])
+            if attribute is not None:
+                self.line(f"{name} = {above}.{attribute}")
+            else:
+                self.line(f"{name} = {above}.get({self._constant(path[-1])})")
+            if not self._reading.is_object(path):
+                self.line(f"if {name}.__class__ is not dict:")
+                self.line(f"    {name} = as_box({name})")
+        return name
+
+    def _value(self, path: Path) -> str:
+        """Write what fetches the value at a path, unless that was done; return its local name."""
+        if not path:
+            return "document"
+        name, is_new = self._local("v", path)
+        if is_new:
+            box, attribute = self._box(path[:-1]), self._reading.step(path)
+            fetch = f".{attribute}" if attribute is not None else f".get({self._constant(path[-1])}, ABSENT)"
+            self.line(f"{name} = {box}{fetch}")
+        return name
+
+    def _there(self, path: Path) -> str:
+        """Return the condition that an object stands at a path; empty when one always does."""
+        if not path:
+            return ""
+        box = self._box(path)
+        return f"not {box}.blank" if self._reading.is_object(path) else f"{box} is not NO_BOX"
+
+    def _candidate(self, data: str, conditions: tuple[tuple[str, Path], ...]) -> None:
+        """Write the conditions one in the other, so that what the next one needs is fetched only then."""
+        margin, fetched = self._margin, set(self._fetched)
+        for number, (operation, path) in enumerate(conditions, start=1):
+            value = self._value(path)
+            if operation == "test":
+                there = self._there(path[:-1])
+                test = f"{data}[{number}](MISSING if {value} is ABSENT else {value})"
+                self.line(f"if {there} and {test}:" if there else f"if {test}:")
+            else:
+                self.line(f"if {value} {'==' if operation == 'equals' else 'in'} {data}[{number}]:")
+            self._margin += "    "
+        self.line(f"found.append({data}[0])")
+        self._margin, self._fetched = margin, fetched
+
+    def _present(self, data: str, path: Path, names: tuple[str, ...]) -> None:
+        box = self._box(path)
+        if not self._reading.is_object(path) and (not names or len(names) > FEW_KEYS):
+            self._template(_INTERSECTION, data=data, box=box)
+            return
+        for key in names:
+            attribute = self._reading.step((*path, key))
+            name = self._constant(key)
+            self.line(f"if {name} in {box}:" if attribute is None else f"if {box}.{attribute} is not ABSENT:")
+            self._template(f"    target = {{data}}[{name}]\n" + indent(_REACH, "    "), data=data)
+
+    def _absent(self, data: str, path: Path, names: tuple[str, ...]) -> None:
+        margin, there = self._margin, self._there(path)
+        if there:
+            self.line(f"if {there}:")
+            self._margin += "    "
+        box = self._box(path)
+        if not names:
+            self._template(_EACH_ABSENT, data=data, box=box)
+        for key in names:
+            attribute = self._reading.step((*path, key))
+            name = self._constant(key)
+            self.line(f"if {name} not in {box}:" if attribute is None else f"if {box}.{attribute} is ABSENT:")
+            self._template(f"    target = {{data}}[{name}]\n" + indent(_REACH, "    "), data=data)
+        self._margin = margin
+
