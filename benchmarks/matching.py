@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> Results:
             cells += measure(workload, size, engines, forms, say, passes=PASSES_MIN if options.quick else PASSES_MAX)
         if PARSED in engines and not options.quick and not options.no_costs:
             say(f"{workload}: what the index costs")
-            index_costs.append(costs(workload, forms["exact"][:500]))
+            index_costs.append(costs(workload, list(forms.fresh("exact", 500))))
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}",

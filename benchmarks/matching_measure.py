@@ -1,13 +1,16 @@
 """How engines are timed: CPU time, one thread, passes of all engines in turn, the best pass counts.
 
 The first pass of an engine finds how many incidents it manages within its CPU seconds; each later
-pass repeats exactly those. The garbage collector runs as Python sets it up.
+pass repeats exactly those. An incident is matched as at work: soon after it was read (or its bytes
+arrived), by portions of a hundred. Reading is not timed. The garbage collector runs as Python sets it up.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.matching_engines import NAIVE, REFERENCE, Form, prepared
@@ -15,7 +18,7 @@ from benchmarks.matching_workloads import INCIDENTS, RULES, as_json_lines
 from compliance_agent.wire.json_document import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.matching_engines import Engine, Live, Rules
 
@@ -71,14 +74,32 @@ class _Running:
     spent_s: float = 0.0
 
 
-Forms = dict[Form, list[Any]]
+PORTION: Final = 100
+"""Incidents that are read before they are matched: about 300 KB of objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Incidents as lines of JSON, to be had in each form of engine."""
+
+    lines: Sequence[bytes]
+
+    def fresh(self, form: Form, count: int | None = None) -> Iterable[Any]:
+        """Yield incidents, each made when it is asked for."""
+        make = _MAKERS[form]
+        return (make(line) for line in self.lines[:count])
+
+
+_MAKERS: Final[dict[Form, Callable[[bytes], Any]]] = {
+    "plain": json.loads,
+    "exact": lambda line: read_json(line, source="incident"),
+    "bytes": lambda line: bytes(bytearray(line)),
+}
 
 
 def forms_of(workload: str, count: int) -> Forms:
-    """Return the first ``count`` incidents in each form."""
-    plain = INCIDENTS[workload](count)
-    lines = as_json_lines(plain)
-    return {"plain": plain, "exact": [read_json(line, source="incident") for line in lines], "bytes": lines}
+    """Return the first ``count`` incidents."""
+    return Forms(as_json_lines(INCIDENTS[workload](count)))
 
 
 def measure(
@@ -101,7 +122,7 @@ def measure(
         _compare(rules, running, forms)
         for _ in range(passes):
             for one in running:
-                _pass(one, forms[one.engine.form])
+                _pass(one, forms)
     finally:
         for one in running:
             one.live.close()
@@ -131,51 +152,54 @@ def _cell(workload: str, rule_count: int, one: _Running) -> Cell:
     )
 
 
-def _pass(one: _Running, incidents: list[Any]) -> None:
+def _pass(one: _Running, forms: Forms) -> None:
     if one.rates is None:
-        one.count, spent_s = _first_pass(one.live, incidents)
+        one.count, spent_s = _first_pass(one.live, one.engine.form, forms)
         one.rates = []
     elif len(one.rates) >= PASSES_MIN and one.spent_s > CELL_LIMIT_S:
         return
     else:
-        match, clock = one.live.match, one.live.clock
-        part = incidents[: one.count]
-        began = clock()
-        for incident in part:
-            match(incident)
-        spent_s = clock() - began
+        incidents = iter(forms.fresh(one.engine.form, one.count))
+        spent_s = 0.0
+        while part := list(islice(incidents, PORTION)):
+            spent_s += _matched_s(one.live, part)
     one.spent_s += spent_s
     one.rates.append(one.count / max(spent_s, 1e-9))
 
 
-def _first_pass(live: Live, incidents: list[Any]) -> tuple[int, float]:
-    """Match ever larger runs of incidents until all are through or the CPU seconds are up."""
+def _matched_s(live: Live, part: list[Any]) -> float:
+    """Return the CPU seconds that matching some incidents took."""
     match, clock = live.match, live.clock
-    done, step = 0, 1
-    began = own = clock()
-    while done < len(incidents) and own - began < PASS_LIMIT_S:
-        for incident in incidents[done : done + step]:
-            match(incident)
-        now = clock()
-        done = min(done + step, len(incidents))
-        left = PASS_LIMIT_S - (now - began)
-        step = max(1, min(1_000, int(done * left / max(now - began, 1e-9) / 2)))
-        own = now
-    return done, own - began
+    began = clock()
+    for incident in part:
+        match(incident)
+    return clock() - began
+
+
+def _first_pass(live: Live, form: Form, forms: Forms) -> tuple[int, float]:
+    """Match ever larger portions of incidents until all are through or the CPU seconds are up."""
+    incidents = iter(forms.fresh(form))
+    done, step, spent_s = 0, 1, 0.0
+    while spent_s < PASS_LIMIT_S and (part := list(islice(incidents, step))):
+        spent_s += _matched_s(live, part)
+        done += len(part)
+        left = PASS_LIMIT_S - spent_s
+        step = max(1, min(PORTION, int(done * left / max(spent_s, 1e-9) / 2)))
+    return done, spent_s
 
 
 def _compare(rules: Rules, running: list[_Running], forms: Forms) -> None:
     """Compare each engine's answers with the reference; ours must agree on every one that there is time for."""
     size = len(rules.documents)
-    sample = min(len(forms["exact"]), max(100, 1_000_000 // max(size, 1)))
+    sample = min(len(forms.lines), max(100, 1_000_000 // max(size, 1)))
     reference = REFERENCE.make(rules)
-    expected = [reference.ids(reference.match(incident)) for incident in forms["exact"][:sample]]
+    expected = [reference.ids(reference.match(incident)) for incident in forms.fresh("exact", sample)]
     for one in running:
         if not one.engine.answers or one.engine.key == REFERENCE.key:
             continue
         exact_order = one.engine.ours or one.engine.key == NAIVE.key
         began = time.process_time()
-        for wanted, incident in zip(expected, forms[one.engine.form], strict=False):
+        for wanted, incident in zip(expected, forms.fresh(one.engine.form, sample), strict=True):
             got = one.live.ids(one.live.match(incident))
             one.compared += 1
             one.different += got != wanted if exact_order else sorted(got) != sorted(wanted)

@@ -53,6 +53,7 @@ class Builder:
 
     Attributes:
         paths: Every place of the document that the index looks at.
+        exact: Those of them whose numbers are looked at otherwise than by order.
         shapes: What the nodes are made by.
 
     """
@@ -60,6 +61,7 @@ class Builder:
     def __init__(self) -> None:
         """Start with nothing."""
         self.paths: set[Path] = set()
+        self.exact: set[Path] = set()
         self.shapes = Shapes()
         self._keys: dict[Key, Key] = {}
 
@@ -86,7 +88,7 @@ class Builder:
                 continue
             same = self._keys.setdefault  # equal keys of all tables are one object, which keeps memory small and near
             table: dict[object, Target] = {same(key, key): self.target(rows, depth + 1) for key, rows in split.items()}
-            self.paths.add(path)
+            self._look_exactly(path)
             if any(is_delicate(key) for key in table):
                 further.append(Part(("delicate", path), table))
             else:
@@ -104,11 +106,17 @@ class Builder:
             return target
         return self.shapes.node([target] if isinstance(target, int) else target, (), is_root=True)
 
+    def _look_exactly(self, *paths: Path) -> None:
+        self.paths.update(paths)
+        self.exact.update(paths)
+
     def _leaf(self, group: Group, depth: int) -> list[Part]:
         if group.kind == "exists":
             self.paths.update((*group.path, name) for (name, _), _row in group.entries)
-        else:
+        elif group.kind == "number":
             self.paths.add(group.path)
+        else:
+            self._look_exactly(group.path)
         return _LEAVES[group.kind](group.path, group.entries, lambda rows: self.target(rows, depth + 1))
 
     def _candidate(self, row: Row) -> Part:
@@ -128,7 +136,7 @@ class Builder:
         for path, test in tests:
             conditions.append(("test", path))
             data.append(test)
-        self.paths.update(path for _, path in conditions)
+        self._look_exactly(*(path for _, path in conditions))
         return Part(("candidate", tuple(conditions)), tuple(data))
 
 

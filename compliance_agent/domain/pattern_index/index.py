@@ -30,6 +30,7 @@ class PatternIndex(Generic[Item]):
     Attributes:
         paths: Every place of a document that is looked at; the rest may be left out of it.
         paths_with_contents: Those of them at which more than a scalar may be looked at.
+        paths_of_order: Those at which numbers are only compared by order.
 
     """
 
@@ -39,7 +40,9 @@ class PatternIndex(Generic[Item]):
         rows = []
         items: list[Item] = []
         repeats = False
-        for rank, (pattern, item) in enumerate(entries):
+        entries = list(entries)
+        ranks = list(range(len(entries)))  # made at once, they lie together in memory
+        for rank, (pattern, item) in zip(ranks, entries, strict=True):
             of_pattern = rows_of(pattern, rank)
             repeats = repeats or len(of_pattern) > 1
             rows += of_pattern
@@ -50,6 +53,7 @@ class PatternIndex(Generic[Item]):
         self._shapes = builder.shapes
         self._matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
         self.paths: frozenset[Path] = frozenset(builder.paths)
+        self.paths_of_order: frozenset[Path] = self.paths - builder.exact
         self.paths_with_contents: frozenset[Path] = frozenset(
             test.path for row in rows for test in row.tests if may_look_inside(test.node)
         )
@@ -62,7 +66,9 @@ class PatternIndex(Generic[Item]):
         """Return the form of documents that hold just what is looked at, and what answers for them.
 
         ``None`` when the index looks at documents as a whole. What answers takes an object as
-        ``reading`` describes it, and returns what ``matching`` returns. May be called by many threads.
+        ``reading`` describes it, and returns what ``matching`` returns; numbers at ``paths_of_order`` may
+        have been read as ``float``, and it raises ``NearNumberError`` where that is not exact enough. May
+        be called by many threads.
         """
         form = form_of(self.paths)
         if form is None:

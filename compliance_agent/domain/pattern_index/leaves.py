@@ -56,12 +56,14 @@ def existence(path: Path, entries: Entries, build: Build) -> list[Part]:
 def numbers(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the intervals of numbers that hold a value."""
     is_elementary, data = _intervals(entries, build)
+    points, rest = data[0], data[1:]
+    near = tuple(float(point) for point in points)
     if not is_elementary:
-        return [Part(("many", path), (_numbers_of_tree, data))]
-    points, slots = data
+        return [Part(("many", path), (_numbers_of_tree, (points, near, *rest)))]
+    (slots,) = rest
     if slots[1::2] == slots[2::2]:  # no bound parts a point from what is right above it: all are $gte and $lt
-        return [Part(("steps", path), (points, slots[::2]))]
-    return [Part(("numbers", path), data)]
+        return [Part(("steps", path), (points, near, slots[::2]))]
+    return [Part(("numbers", path), (points, near, slots))]
 
 
 def strings(path: Path, entries: Entries, build: Build) -> list[Part]:
@@ -136,7 +138,10 @@ def _of_slots(data: tuple[Any, ...], value: Any) -> Sequence[Target]:  # noqa: A
 
 def _of_tree(data: tuple[Any, ...], value: Any) -> Iterator[Target]:  # noqa: ANN401 - the same
     points, size, nodes = data
-    node = size + _slot_of(points, value)
+    return _climb(nodes, size + _slot_of(points, value))
+
+
+def _climb(nodes: Mapping[int, Target], node: int) -> Iterator[Target]:
     while node:
         target = nodes.get(node)
         if target is not None:
@@ -144,22 +149,51 @@ def _of_tree(data: tuple[Any, ...], value: Any) -> Iterator[Target]:  # noqa: AN
         node >>= 1
 
 
+class NearNumberError(ArithmeticError):
+    """A number that was read as ``float`` lies so near a bound that only its exact value can tell the side."""
+
+
+def number_slot(points: tuple[Any, ...], near: tuple[float, ...], value: object) -> int:
+    """Return in which slot a number lies: ``2 * i`` below point ``i``, ``2 * i + 1`` on it; -1 for no number.
+
+    A ``float`` stands for the number that it was rounded from. Rounding keeps order, so where it differs
+    from the rounded point the exact numbers differ in the same way.
+
+    Raises:
+        NearNumberError: It does not differ; or it is zero, which a number beyond our bounds may have become.
+
+    """
+    kind = value.__class__
+    if kind is Decimal or kind is int:
+        return _slot_of(points, value)
+    if kind is not float:
+        return -1
+    at = bisect_right(near, value)  # type: ignore[type-var]  # a float, as was just seen
+    if near[at - 1] == value or not value:
+        raise NearNumberError
+    return 2 * at
+
+
 def numbers_of_slots(data: tuple[Any, ...], value: object) -> Sequence[Target]:
     """Return what the interval around a number leads to."""
-    return _of_slots(data, value) if value.__class__ is Decimal or value.__class__ is int else ()
+    points, near, slots = data
+    slot = number_slot(points, near, value)
+    target = slots[slot] if slot >= 0 else None
+    return () if target is None else (target,)
 
 
 def numbers_of_steps(data: tuple[Any, ...], value: object) -> Sequence[Target]:
     """Return the same where what holds at a point holds right above it, too."""
-    if value.__class__ is not Decimal and value.__class__ is not int:
-        return ()
-    points, slots = data
-    target = slots[bisect_right(points, value)]
+    points, near, slots = data
+    slot = number_slot(points, near, value)
+    target = slots[(slot + 1) // 2] if slot >= 0 else None
     return () if target is None else (target,)
 
 
 def _numbers_of_tree(data: tuple[Any, ...], value: object) -> Iterator[Target] | tuple[()]:
-    return _of_tree(data, value) if value.__class__ is Decimal or value.__class__ is int else ()
+    points, near, size, nodes = data
+    slot = number_slot(points, near, value)
+    return _climb(nodes, size + slot) if slot >= 0 else ()
 
 
 def _strings_of_slots(data: tuple[Any, ...], value: object) -> Sequence[Target]:

@@ -3,6 +3,7 @@
 ``Parsed`` is a document as ``read_json`` gives it: dicts in dicts. ``Picked`` is what a decoder makes that
 reads only the fields of a ``Form``: an object with an attribute for each, ``ABSENT`` where the document
 has none. An object in it that the document lacks is a ``blank`` one: its own attributes are all absent.
+A number that is only compared by order may be the ``float`` next to it.
 """
 
 from __future__ import annotations
@@ -63,9 +64,16 @@ def field_of(box: Any, key: str) -> object:  # noqa: ANN401 - a dict or a picked
 
 
 class Reading(Protocol):
-    """Writes the source that reaches places, and names the functions of its kind."""
+    """What documents of one kind are like.
+
+    Attributes:
+        name: The attribute of ``Shape`` that holds the functions for this kind.
+        has_floats: Whether numbers that are compared by order alone may have been read as ``float``.
+
+    """
 
     name: str
+    has_floats: bool
 
     def step(self, path: Path) -> str | None:
         """Return the attribute by which the last key of a path is reached; ``None`` if it is a key of a dict."""
@@ -80,6 +88,7 @@ class Parsed:
     """Dicts in dicts."""
 
     name = "parsed"
+    has_floats = False
 
     def step(self, path: Path) -> str | None:  # noqa: ARG002 - all are keys
         """Return ``None``."""
@@ -94,6 +103,7 @@ class Picked:
     """Objects of picked fields; below what was read as it stands, dicts in dicts."""
 
     name = "picked"
+    has_floats = True
 
     def __init__(self, form: Form) -> None:
         """Number the fields of a form."""

@@ -14,6 +14,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.domain.operators import Missing
+from compliance_agent.domain.pattern_index.leaves import NearNumberError
 from compliance_agent.domain.pattern_index.reading import as_box
 from compliance_agent.domain.pattern_index.rows import ABSENT, key_of
 from compliance_agent.domain.pattern_index.texts import beginnings_in
@@ -55,7 +56,7 @@ _DELICATE: Final = "target = {data}.get(key_of({value}))\n" + _REACH_IF_ANY
 _NUMBERS: Final = """\
 kind = {value}.__class__
 if kind is Decimal or kind is int:
-    points, slots = {data}
+    points, _, slots = {data}
     at = bisect_left(points, {value})
     target = slots[2 * at + 1 if at < len(points) and points[at] == {value} else 2 * at]
 """ + indent(_REACH_IF_ANY, "    ")
@@ -63,9 +64,19 @@ if kind is Decimal or kind is int:
 _STEPS: Final = """\
 kind = {value}.__class__
 if kind is Decimal or kind is int:
-    points, slots = {data}
+    points, _, slots = {data}
     target = slots[bisect_right(points, {value})]
 """ + indent(_REACH_IF_ANY, "    ")
+
+_NEAR: Final = """\
+elif kind is float:
+    _, near, slots = {data}
+    at = bisect_right(near, {value})
+    if near[at - 1] == {value} or not {value}:
+        raise NearNumberError
+    target = slots[%s]
+""" + indent(_REACH_IF_ANY, "    ")
+"""What follows for documents of picked fields: see ``leaves.number_slot``."""
 
 _PREFIXES: Final = (
     """\
@@ -101,6 +112,8 @@ _OF_VALUES: Final[Mapping[str, str]] = {
 }
 """By kind of part: what it does with the value at its place."""
 
+_OF_FLOATS: Final[Mapping[str, str]] = {"numbers": _NEAR % "2 * at", "steps": _NEAR % "at"}
+
 _INTERSECTION: Final = """\
 names = {data}.keys()
 if not names.isdisjoint({box}):
@@ -118,6 +131,7 @@ _KNOWN: Final[Mapping[str, Any]] = {
     "Decimal": Decimal,
     "MISSING": Missing.MISSING,
     "NO_BOX": NO_BOX,
+    "NearNumberError": NearNumberError,
     "as_box": as_box,
     "beginnings_in": beginnings_in,
     "bisect_left": bisect_left,
@@ -167,7 +181,8 @@ class _Writer:
         elif kind == "absent":
             self._absent(data, *about)
         else:
-            self._template(_OF_VALUES[kind], data=data, value=self._value(*about))
+            near = _OF_FLOATS.get(kind, "") if self._reading.has_floats else ""
+            self._template(_OF_VALUES[kind] + near, data=data, value=self._value(*about))
 
     def _template(self, text: str, **names: str) -> None:
         for line in text.format(name=self._reading.name, **names).splitlines():
