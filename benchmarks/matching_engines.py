@@ -168,8 +168,7 @@ def _index_parsed(rules: Rules) -> Live:
 
 
 def _index_bytes(rules: Rules) -> Live:
-    matcher = IncidentMatcher(RuleSet(rules.compiled))
-    return Live(lambda line: matcher.matching(line, source="incident"), _rule_ids)
+    return Live(IncidentMatcher(RuleSet(rules.compiled), source="incident").matching, _rule_ids)
 
 
 def _orjson(_rules: Rules) -> Live:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.pattern_index.index import PatternIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.pattern_index.index import Picking
     from compliance_agent.domain.rule import Rule
 
 _GROWTH: Final = 4
@@ -59,7 +61,13 @@ class RuleSet:
     which takes in its neighbours while they are not much larger; a rule that is taken out stays in its
     index and is left out of answers (the logarithmic method of Bentley and Saxe, J. Algorithms 1, 1980).
     So a change costs little on average, and at worst once in a while as much as indexing everything.
+
+    Attributes:
+        matching: Takes a document and returns every enabled rule whose pattern matches, in order of precedence.
+
     """
+
+    __slots__ = ("_state", "matching")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         """Sort and index the rules; ids must be unique (loading sees to that).
@@ -68,7 +76,13 @@ class RuleSet:
             ValueError: Two rules share an id.
 
         """
-        self._state = _anew(rules)
+        self._hold(_anew(rules))
+
+    def _hold(self, state: _State) -> None:
+        self._state = state
+        self.matching: Callable[[Mapping[str, JsonValue]], list[Rule]] = (
+            state.levels[0].index.matching if self._is_one_index else partial(_matching, state)
+        )
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -83,18 +97,6 @@ class RuleSet:
         """Return the rule of this id, or ``None``."""
         return self._state.by_id.get(rule_id)
 
-    def matching(self, document: Mapping[str, JsonValue]) -> list[Rule]:
-        """Return every enabled rule whose pattern matches, in order of precedence."""
-        state = self._state
-        found = state.levels[0].index.matching(document)
-        if len(state.levels) > 1:
-            for level in state.levels[1:]:
-                found += level.index.matching(document)
-            found.sort(key=_precedence)
-        if state.gone:
-            return [rule for rule in found if id(rule) not in state.gone]
-        return found
-
     def first(self, document: Mapping[str, JsonValue]) -> Rule | None:
         """Return the enabled rule that goes first, or ``None``."""
         return next(iter(self.matching(document)), None)
@@ -103,13 +105,12 @@ class RuleSet:
         """Answer as ``matching`` does, by asking every pattern itself: the reference for the index."""
         return [rule for rule in self._state.rules if rule.enabled and rule.pattern.matches(document)]
 
-    @property
-    def indexes(self) -> tuple[PatternIndex[Rule], ...]:
-        """Return the indexes that answers come from; which places of a document they look at is theirs to say."""
-        return tuple(level.index for level in self._state.levels)
+    def picking(self) -> Picking[Rule] | None:
+        """Return what ``PatternIndex.picking`` does, or ``None``: rules were added or taken out since indexing."""
+        return self._state.levels[0].index.picking() if self._is_one_index else None
 
     @property
-    def is_one_index(self) -> bool:
+    def _is_one_index(self) -> bool:
         """Tell whether the only index answers just as the set does, without anything to sort or leave out."""
         return len(self._state.levels) == 1 and not self._state.gone
 
@@ -124,8 +125,16 @@ class RuleSet:
 
 def _holding(state: _State) -> RuleSet:
     changed = RuleSet.__new__(RuleSet)
-    changed._state = state  # noqa: SLF001 - a rule set is made here, without indexing it anew
+    changed._hold(state)  # noqa: SLF001 - a rule set is made here, without indexing it anew
     return changed
+
+
+def _matching(state: _State, document: Mapping[str, JsonValue]) -> list[Rule]:
+    found: list[Rule] = []
+    for level in state.levels:
+        found += level.index.matching(document)
+    found.sort(key=_precedence)
+    return [rule for rule in found if id(rule) not in state.gone]
 
 
 def _anew(rules: Iterable[Rule]) -> _State:

@@ -9,72 +9,79 @@ length of numbers) and whether bytes inside strings are UTF-8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from compliance_agent.domain.pattern_index.reading import attribute
 from compliance_agent.domain.pattern_index.rows import ABSENT
-from compliance_agent.errors import InputError, InputProblem
-from compliance_agent.wire.json_document import UNUSUAL, exact_reader, is_usual, read_json
+from compliance_agent.errors import InputError
+from compliance_agent.wire.json_document import NUL_ESCAPE, UNUSUAL, exact_reader, is_usual, not_an_object, read_json
 from compliance_agent.wire.numbers import DIGITS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Mapping
 
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.pattern_index.index import Picking
     from compliance_agent.domain.pattern_index.reading import Form
     from compliance_agent.domain.pattern_index.rows import Path
-    from compliance_agent.domain.rule import Rule
-    from compliance_agent.domain.rule_set import RuleSet
 
 _BACKSLASH: Final = ord("\\")
-
-
-class Matching(Protocol):
-    """See ``IncidentMatcher``."""
-
-    def __call__(self, data: bytes, *, source: str) -> list[Rule]:
-        """Return the rules that match one incident."""
-        ...
 
 
 _ORDERED: Final = float | int | str | bool | list | dict | None
 """Any JSON value; a number with a point or exponent becomes the ``float`` next to it, which takes half the time."""
 
+Item = TypeVar("Item")
 
-class IncidentMatcher:
-    """Matches incidents, given as JSON, against one rule set. Thread-safe.
+
+class Rules(Protocol[Item]):
+    """What incidents are matched against: a ``RuleSet`` or a ``PatternIndex``."""
+
+    @property
+    def matching(self) -> Callable[[Mapping[str, JsonValue]], list[Item]]:
+        """Return what takes an incident and returns what matches, in order of precedence."""
+        ...
+
+    def picking(self) -> Picking[Item] | None:
+        """Return how incidents of picked fields are answered, if they are."""
+        ...
+
+
+class IncidentMatcher(Generic[Item]):
+    """Matches incidents, given as JSON, against rules. Thread-safe.
 
     Attributes:
-        matching: Takes one incident, a JSON object in UTF-8 without a byte order mark, and the keyword
-            ``source``, its name for problems; returns the rules that match, in order of precedence. Raises
-            ``InputError`` as ``read_json`` does, or because it is no object.
+        matching: Takes one incident, a JSON object in UTF-8 without a byte order mark; returns the rules that
+            match, in order of precedence. Raises ``InputError`` as ``read_json`` does, or because it is no object.
 
     """
 
     __slots__ = ("matching",)
 
-    def __init__(self, rules: RuleSet) -> None:
-        """Find out which fields the rules look at."""
-        picking = rules.indexes[0].picking() if rules.is_one_index else None
-        if picking is None:
-            read_whole = exact_reader(dict[str, Any])
-            self.matching = _matching(rules, read_whole, rules.matching, looks_inside=True)
-        else:
-            form, answer = picking
-            index = rules.indexes[0]
-            read = exact_reader(_type_of(form, (), index.paths_of_order))
-            self.matching = _matching(rules, read, answer, looks_inside=bool(index.paths_with_contents))
+    def __init__(self, rules: Rules[Item], *, source: str) -> None:
+        """Find out which fields the rules look at.
+
+        Args:
+            rules: The rules.
+            source: Where the incidents come from, for problems.
+
+        """
+        self.matching: Callable[[bytes], list[Item]] = _matching(rules, source)
 
 
-def _matching(
-    rules: RuleSet, read: Callable[[bytes], Any], answer: Callable[[Any], list[Rule]], *, looks_inside: bool
-) -> Matching:
+def _matching(rules: Rules[Item], source: str) -> Callable[[bytes], list[Item]]:
     """Return what matches. A function of its own: no attribute is looked up for each incident."""
+    picking = rules.picking()
+    answer: Callable[[Any], list[Item]] = rules.matching if picking is None else picking.matching
+    read = exact_reader(dict[str, Any] if picking is None else _type_of(picking.form, (), picking))
+    looks_inside = picking is None or picking.looks_inside
 
-    def matching(data: bytes, *, source: str) -> list[Rule]:
+    def matching(data: bytes) -> list[Item]:
         # The common case of is_usual stands here once more: the call alone would be a tenth of a match.
-        plain = _BACKSLASH not in data and len(data) <= DIGITS_MAX and not looks_inside
+        plain = len(data) <= DIGITS_MAX and not looks_inside and (_BACKSLASH not in data or NUL_ESCAPE not in data)
         if plain or is_usual(data, nested=looks_inside):
             try:
                 return answer(read(data))
@@ -82,23 +89,43 @@ def _matching(
                 pass  # the reader below knows how to read it, or what is wrong with it
         document = read_json(data, source=source)
         if not isinstance(document, dict):
-            problem = InputProblem(source, "an incident is a JSON object", hint="take one from plan -o json")
-            raise InputError([problem])
+            raise InputError([not_an_object(document, source)])
         return rules.matching(document)
 
     return matching
 
 
-def _type_of(form: Form | None, path: Path, ordered: Collection[Path]) -> Any:  # noqa: ANN401 - made on the spot
+def _type_of(form: Form | None, path: Path, picking: Picking[Any]) -> Any:  # noqa: ANN401 - made on the spot
     """Return what msgspec is to make of an object: one attribute for each field of its form."""
     if form is None:
-        return _ORDERED if path in ordered else Any
+        return _ORDERED if path in picking.inexact else Any
     fields: list[tuple[str, Any, Any]] = []
+    keys: dict[str, str] = {}
+    methods: dict[str, Any] = {"blank": False}
     for number, (key, below) in enumerate(form.items()):
-        kind = _type_of(below, (*path, key), ordered)
-        fields.append((attribute(number), kind, ABSENT if below is None else _blank(kind)))
-    names = {attribute(number): key for number, key in enumerate(form)}
-    return msgspec.defstruct("Fields", fields, frozen=True, gc=False, rename=names, namespace={"blank": False})
+        name, kind = attribute(number), _type_of(below, (*path, key), picking)
+        default = ABSENT if below is None else _blank(kind)
+        if not path and key in picking.late:
+            methods[name] = _read_late(f"raw_{name}", exact_reader(kind))
+            name, kind = f"raw_{name}", msgspec.Raw
+        fields.append((name, kind, default))
+        keys[name] = key
+    is_frozen = len(methods) == 1
+    return msgspec.defstruct("Fields", fields, frozen=is_frozen, gc=False, rename=keys, namespace=methods)
+
+
+def _read_late(name: str, read: Callable[[bytes], Any]) -> property:
+    """Return an attribute that reads its object when it is first asked for. Raises ``UNUSUAL``."""
+    get = attrgetter(name)
+
+    def value(document: object) -> Any:  # noqa: ANN401 - a blank, or an object of picked fields
+        found = get(document)
+        if found.__class__ is msgspec.Raw:
+            found = read(found)
+            setattr(document, name, found)
+        return found
+
+    return property(value)
 
 
 def _blank(kind: Any) -> Any:  # noqa: ANN401 - the same

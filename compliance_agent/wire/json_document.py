@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.json_value import JsonValue
 
+Item = TypeVar("Item")
+
 DEPTH_MAX: Final = 200
 """Deepest nesting of objects and arrays; deeper ones could exhaust the stack when compared."""
 
 _BACKSLASH: Final = ord("\\")
-_NUL: Final = b"\\u0000"
+NUL_ESCAPE: Final = b"\\u0000"
+"""The one escape that ``msgspec`` takes for a character and we do not."""
+
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (DIGITS_MAX + 1))
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]|[^\s"\[\]{},:]+', re.DOTALL)
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -96,7 +100,7 @@ def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
 
     """
     if isinstance(text, bytes):
-        if _BACKSLASH in text and _NUL in text:
+        if _BACKSLASH in text and NUL_ESCAPE in text:
             return False
         if len(text) > DIGITS_MAX and _LONG_NUMBER.search(text):
             return False
@@ -133,19 +137,34 @@ def read_ndjson(lines: Iterable[bytes], *, source: str) -> Iterator[tuple[int, d
         InputError: A line is no JSON object; names the 1-based line.
 
     """
+
+    def read(line: bytes) -> dict[str, JsonValue]:
+        value = read_json(line, source=source)
+        if not isinstance(value, dict):
+            raise InputError([not_an_object(value, source)])
+        return value
+
+    return each_of_ndjson(lines, read)
+
+
+def each_of_ndjson(lines: Iterable[bytes], read: Callable[[bytes], Item]) -> Iterator[tuple[int, Item]]:
+    """Read each line by a function that takes bytes, and raises as ``read_json`` does; otherwise as ``read_ndjson``."""
     for number, line in enumerate(lines):
         stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 0 else line.strip()
         if not stripped:
             continue
         try:
-            value = read_json(stripped, source=source)
+            value = read(stripped)
         except InputError as error:
             problems = [dataclasses.replace(problem, line=number + 1) for problem in error.problems]
             raise InputError(problems) from None
-        if not isinstance(value, dict):
-            message = f"a line must hold a JSON object, this is {kind_of(value)}"
-            raise InputError([InputProblem(source, message, line=number + 1, column=1)])
         yield number, value
+
+
+def not_an_object(value: JsonValue, source: str) -> InputProblem:
+    """Return what is wrong with a line that holds another value."""
+    message = f"a line must hold a JSON object, this is {kind_of(value)}"
+    return InputProblem(source, message, line=1, column=1)
 
 
 def write_json(value: JsonValue) -> str:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_agent.domain.pattern import compile_pattern
+from compliance_agent.domain.pattern_index import reading as incident_reading
 from compliance_agent.domain.rule import Action, Rule
 from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.errors import InputError
-from compliance_agent.domain.pattern_index import reading as incident_reading
 from compliance_agent.wire import json_document
 from compliance_agent.wire.incident_matcher import IncidentMatcher
 from compliance_agent.wire.json_document import read_json, write_json
@@ -38,7 +38,7 @@ def ids(rules: Sequence[Rule]) -> list[str]:
 
 def answer(rules: RuleSet, data: bytes) -> list[str] | str:
     try:
-        return ids(IncidentMatcher(rules).matching(data, source="incident"))
+        return ids(IncidentMatcher(rules, source="incident").matching(data))
     except InputError as error:
         return str(error)
 
@@ -58,12 +58,12 @@ def test_random_incidents_match_as_when_they_are_read_whole(seed) -> None:
     incidents = [random_incident(rng) for _ in range(40)]
     sources = [random_pattern(rng, rng.choice(incidents)) for _ in range(rng.choice([1, 4, 60]))]
     rules = rule_set(*sources)
-    matcher = IncidentMatcher(rules)
+    matcher = IncidentMatcher(rules, source="x")
     for incident in incidents:
         data = write_json(incident).encode()
-        assert ids(matcher.matching(data, source="x")) == answer_the_long_way(rules, data)
+        assert ids(matcher.matching(data)) == answer_the_long_way(rules, data)
         raw = json.dumps(json.loads(data, parse_float=str), ensure_ascii=False).encode()
-        assert ids(matcher.matching(raw, source="x")) == answer_the_long_way(rules, raw)
+        assert ids(matcher.matching(raw)) == answer_the_long_way(rules, raw)
 
 
 def test_a_set_of_several_indexes_matches_as_when_incidents_are_read_whole() -> None:
@@ -134,14 +134,14 @@ def test_unusual_incidents_are_answered_or_refused_as_when_they_are_read_whole(d
 
 @pytest.mark.parametrize("data", [b"[]", b"5", b"null", b'"text"'])
 def test_an_incident_that_is_no_object_is_refused_with_its_source(data) -> None:
-    with pytest.raises(InputError, match="incident: an incident is a JSON object"):
-        IncidentMatcher(rule_set(LATE)).matching(data, source="incident")
+    with pytest.raises(InputError, match="incident:1:1: a line must hold a JSON object"):
+        IncidentMatcher(rule_set(LATE), source="incident").matching(data)
 
 
 def test_nesting_is_judged_where_rules_look_inside() -> None:
     deep = b'{"facts": {"list": ' + b"[" * 300 + b"]" * 300 + b"}}"
     with pytest.raises(InputError, match="nested deeper than 200"):
-        IncidentMatcher(rule_set({"facts": {"list": [[]]}})).matching(deep, source="incident")
+        IncidentMatcher(rule_set({"facts": {"list": [[]]}}), source="incident").matching(deep)
 
 
 def test_what_no_rule_looks_at_is_not_read() -> None:

@@ -13,7 +13,8 @@ from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
 from compliance_agent.domain.pattern_index.index import PatternIndex
 from compliance_agent.wire.document import read_document
-from compliance_agent.wire.json_document import read_json, read_ndjson
+from compliance_agent.wire.incident_matcher import IncidentMatcher
+from compliance_agent.wire.json_document import each_of_ndjson, read_json
 from compliance_agent.wire.located import Located
 from compliance_agent.wire.rule_document import read_offline_rules
 
@@ -77,9 +78,9 @@ def _rows(rules: list[OfflineRule], incidents_path: Path) -> Iterator[dict[str, 
 
 
 def _match(rules: list[OfflineRule], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
-    index = PatternIndex((rule.pattern, rule.rule_id) for rule in rules)
-    for number, incident in read_ndjson(lines, source=source):
-        yield {"incident": number, "rules": list(index.matching(incident))}
+    matcher = IncidentMatcher(PatternIndex((rule.pattern, rule.rule_id) for rule in rules), source=source)
+    for number, found in each_of_ndjson(lines, matcher.matching):
+        yield {"incident": number, "rules": list(found)}
 
 
 def _show(rows: Iterator[dict[str, JsonValue]]) -> None:

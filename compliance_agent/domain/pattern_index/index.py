@@ -6,6 +6,7 @@ and never changes, so threads may share it; whoever needs other patterns builds 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compliance_agent.domain.pattern_index.build import Builder
@@ -24,15 +25,38 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True, slots=True)
+class Picking(Generic[Item]):
+    """How an index answers documents that hold just what it looks at: see ``reading``.
+
+    Attributes:
+        form: What such a document holds.
+        late: Objects directly in it that many documents are answered without; they may be read when asked for.
+        inexact: Places at which a number may have been read as the ``float`` next to it.
+        looks_inside: Whether more than a scalar may be looked at anywhere.
+        matching: Takes such a document and returns what ``PatternIndex.matching`` returns. Raises
+            ``NearNumberError`` where a ``float`` is not exact enough.
+
+    """
+
+    form: Form
+    late: frozenset[str]
+    inexact: frozenset[Path]
+    looks_inside: bool
+    matching: Callable[[Any], list[Item]]
+
+
 class PatternIndex(Generic[Item]):
     """Finds the items whose patterns match a document.
 
     Attributes:
         paths: Every place of a document that is looked at; the rest may be left out of it.
-        paths_with_contents: Those of them at which more than a scalar may be looked at.
-        paths_of_order: Those at which numbers are only compared by order.
+        matching: Takes a document and returns the items whose patterns match, in the order in which they
+            were given. Never raises.
 
     """
+
+    matching: Callable[[Mapping[str, JsonValue]], list[Item]]
 
     def __init__(self, entries: Iterable[tuple[Pattern, Item]]) -> None:
         """Build the index over patterns, each with the item to be returned for it."""
@@ -51,30 +75,23 @@ class PatternIndex(Generic[Item]):
         self._items = items
         self._repeats = repeats
         self._shapes = builder.shapes
-        self._matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
+        self.matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
         self.paths: frozenset[Path] = frozenset(builder.paths)
-        self.paths_of_order: frozenset[Path] = self.paths - builder.exact
-        self.paths_with_contents: frozenset[Path] = frozenset(
-            test.path for row in rows for test in row.tests if may_look_inside(test.node)
-        )
+        self._late = frozenset(path[0] for path in builder.paths if len(path) > 1) - builder.at_once
+        self._inexact = frozenset(builder.paths - builder.exact)
+        self._looks_inside = any(may_look_inside(test.node) for row in rows for test in row.tests)
 
-    def matching(self, document: Mapping[str, JsonValue]) -> list[Item]:
-        """Return the items whose patterns match, in the order in which they were given. Never raises."""
-        return self._matching(document)
+    def picking(self) -> Picking[Item] | None:
+        """Return how documents are answered that hold just what is looked at; ``None`` if all of them is.
 
-    def picking(self) -> tuple[Form, Callable[[Any], list[Item]]] | None:
-        """Return the form of documents that hold just what is looked at, and what answers for them.
-
-        ``None`` when the index looks at documents as a whole. What answers takes an object as
-        ``reading`` describes it, and returns what ``matching`` returns; numbers at ``paths_of_order`` may
-        have been read as ``float``, and it raises ``NearNumberError`` where that is not exact enough. May
-        be called by many threads.
+        Costs some milliseconds. May be called by many threads.
         """
         form = form_of(self.paths)
         if form is None:
             return None
         self._shapes.pick(form)
-        return form, _answering(self._root[0].picked, self._root, self._items, repeats=self._repeats)
+        answer = _answering(self._root[0].picked, self._root, self._items, repeats=self._repeats)
+        return Picking(form, self._late, self._inexact, self._looks_inside, answer)
 
 
 def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) -> Callable[[Any], list[Item]]:
@@ -91,8 +108,8 @@ def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) ->
             ranks = list(set(ranks))
         ranks.sort()
         found = []
-        for rank in ranks:  # noqa: PERF401 - a comprehension is a call, which costs as much as four ranks
-            found.append(items[rank])
+        for rank in ranks:  # a comprehension is a call, which costs as much as four ranks
+            found.append(items[rank])  # noqa: PERF401
         return found
 
     return matching

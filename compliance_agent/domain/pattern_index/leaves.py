@@ -49,7 +49,7 @@ def existence(path: Path, entries: Entries, build: Build) -> list[Part]:
     for kind, rows in (("present", present), ("absent", absent)):
         if rows:
             names = tuple(sorted(rows)) if len(rows) <= reading.FIELDS_MAX else ()
-            parts.append(Part((kind, path, names), _targets(rows, build)))
+            parts.append(Part((kind, path, names), (frozenset(rows), _targets(rows, build))))
     return parts
 
 
@@ -127,7 +127,7 @@ def _tree_nodes(size: int, spans: Sequence[tuple[int, int]], rows: Sequence[Row]
 
 def _slot_of(points: tuple[Any, ...], value: Any) -> int:  # noqa: ANN401 - numbers with numbers, or strings with strings
     at = bisect_left(points, value)
-    return 2 * at + 1 if at < len(points) and points[at] == value else 2 * at
+    return 2 * at + (at < len(points) and bool(points[at] == value))
 
 
 def _of_slots(data: tuple[Any, ...], value: Any) -> Sequence[Target]:  # noqa: ANN401 - the same
@@ -163,12 +163,11 @@ def number_slot(points: tuple[Any, ...], near: tuple[float, ...], value: object)
         NearNumberError: It does not differ; or it is zero, which a number beyond our bounds may have become.
 
     """
-    kind = value.__class__
-    if kind is Decimal or kind is int:
+    if isinstance(value, Decimal) or value.__class__ is int:
         return _slot_of(points, value)
-    if kind is not float:
+    if not isinstance(value, float):
         return -1
-    at = bisect_right(near, value)  # type: ignore[type-var]  # a float, as was just seen
+    at = bisect_right(near, value)
     if near[at - 1] == value or not value:
         raise NearNumberError
     return 2 * at

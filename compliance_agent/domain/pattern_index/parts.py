@@ -12,7 +12,7 @@ from compliance_agent.domain.pattern_index.straight import function_for
 from compliance_agent.domain.pattern_index.tree import NO_BOX, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from compliance_agent.domain.pattern_index.reading import Form, Reading
     from compliance_agent.domain.pattern_index.rows import Path
@@ -66,36 +66,37 @@ def interpreter(reading: Reading) -> Run:
     read = _Readers(reading)
     name = reading.name
 
-    def reach(target: Target, document: Any, found: list[int]) -> None:  # noqa: ANN401 - a dict or picked fields
-        if isinstance(target, int):
-            found.append(target)
-        elif isinstance(target, tuple):
-            getattr(target[0], name)(target, document, found)
-        else:
-            found += target
-
-    def run(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - the same
+    def run(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - a dict or picked fields
         _, hits, parts = node
         found += hits
         for kind, *about, data in parts:
-            if kind == "candidate":
-                if _holds(about[0], data, document, read):
-                    found.append(data[0])
-            elif kind in {"present", "absent"}:
-                for key, target in data.items():
-                    value = read[*about[0], key](document)
-                    if value is not NO_BOX and (value is ABSENT) == (kind == "absent"):
-                        reach(target, document, found)
-            elif kind == "one":
-                target = data[0](data[1], read[about[0]](document))
-                if target is not None:
-                    reach(target, document, found)
-            else:
-                lookup, known = data if kind == "many" else (_LOOKUPS[kind], data)
-                for target in lookup(known, read[about[0]](document)):
-                    reach(target, document, found)
+            for target in _targets_of(kind, about, data, document, read):
+                if isinstance(target, int):
+                    found.append(target)
+                elif isinstance(target, tuple):
+                    getattr(target[0], name)(target, document, found)
+                else:
+                    found += target
 
     return run
+
+
+def _targets_of(kind: str, about: list[Any], data: Any, document: object, read: _Readers) -> Iterable[Target]:  # noqa: ANN401 - each kind has its own
+    """Return what one part of a node leads to."""
+    if kind == "candidate":
+        return (data[0],) if _holds(about[0], data, document, read) else ()
+    if kind in {"present", "absent"}:
+        return [target for name, target in data[1].items() if _is(kind, read[*about[0], name](document))]
+    value = read[about[0]](document)
+    if kind == "one":
+        target = data[0](data[1], value)
+        return () if target is None else (target,)
+    lookup, known = data if kind == "many" else (_LOOKUPS[kind], data)
+    return lookup(known, value)
+
+
+def _is(kind: str, value: object) -> bool:
+    return value is not NO_BOX and (value is ABSENT) == (kind == "absent")
 
 
 class _Readers(dict["Path", "Callable[[Any], object]"]):

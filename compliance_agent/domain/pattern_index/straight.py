@@ -34,7 +34,8 @@ _REACH: Final = """\
 if target.__class__ is int:
     found.append(target)
 elif target.__class__ is tuple:
-    target[0].{name}(target, document, found)
+    run = target[0].{name}
+    run(target, document, found)
 else:
     found += target
 """
@@ -115,14 +116,14 @@ _OF_VALUES: Final[Mapping[str, str]] = {
 _OF_FLOATS: Final[Mapping[str, str]] = {"numbers": _NEAR % "2 * at", "steps": _NEAR % "at"}
 
 _INTERSECTION: Final = """\
-names = {data}.keys()
+names, targets = {data}
 if not names.isdisjoint({box}):
-    for name in names & {box}.keys():
-        target = {data}[name]
+    for name in names.intersection({box}):
+        target = targets[name]
 """ + indent(_REACH, "        ")
 
 _EACH_ABSENT: Final = """\
-for name, target in {data}.items():
+for name, target in {data}[1].items():
     if name not in {box}:
 """ + indent(_REACH, "        ")
 
@@ -260,7 +261,7 @@ class _Writer:
             attribute = self._reading.step((*path, key))
             name = self._constant(key)
             self.line(f"if {name} in {box}:" if attribute is None else f"if {box}.{attribute} is not ABSENT:")
-            self._template(f"    target = {{data}}[{name}]\n" + indent(_REACH, "    "), data=data)
+            self._template(f"    target = {{data}}[1][{name}]\n" + indent(_REACH, "    "), data=data)
 
     def _absent(self, data: str, path: Path, names: tuple[str, ...]) -> None:
         margin, there = self._margin, self._there(path)
@@ -274,6 +275,5 @@ class _Writer:
             attribute = self._reading.step((*path, key))
             name = self._constant(key)
             self.line(f"if {name} not in {box}:" if attribute is None else f"if {box}.{attribute} is ABSENT:")
-            self._template(f"    target = {{data}}[{name}]\n" + indent(_REACH, "    "), data=data)
+            self._template(f"    target = {{data}}[1][{name}]\n" + indent(_REACH, "    "), data=data)
         self._margin = margin
-

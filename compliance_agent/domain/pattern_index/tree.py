@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from compliance_agent.domain.json_value import JsonValue
-from compliance_agent.domain.pattern_index.rows import Path
 
 Box: TypeAlias = Mapping[str, JsonValue]
 """An object of the document from which fields are taken."""
