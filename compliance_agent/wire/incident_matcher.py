@@ -9,7 +9,6 @@ length of numbers) and whether bytes inside strings are UTF-8.
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -100,32 +99,11 @@ def _type_of(form: Form | None, path: Path, picking: Picking[Any]) -> Any:  # no
     if form is None:
         return _ORDERED if path in picking.inexact else Any
     fields: list[tuple[str, Any, Any]] = []
-    keys: dict[str, str] = {}
-    methods: dict[str, Any] = {"blank": False}
     for number, (key, below) in enumerate(form.items()):
-        name, kind = attribute(number), _type_of(below, (*path, key), picking)
-        default = ABSENT if below is None else _blank(kind)
-        if not path and key in picking.late:
-            methods[name] = _read_late(f"raw_{name}", exact_reader(kind))
-            name, kind = f"raw_{name}", msgspec.Raw
-        fields.append((name, kind, default))
-        keys[name] = key
-    is_frozen = len(methods) == 1
-    return msgspec.defstruct("Fields", fields, frozen=is_frozen, gc=False, rename=keys, namespace=methods)
-
-
-def _read_late(name: str, read: Callable[[bytes], Any]) -> property:
-    """Return an attribute that reads its object when it is first asked for. Raises ``UNUSUAL``."""
-    get = attrgetter(name)
-
-    def value(document: object) -> Any:  # noqa: ANN401 - a blank, or an object of picked fields
-        found = get(document)
-        if found.__class__ is msgspec.Raw:
-            found = read(found)
-            setattr(document, name, found)
-        return found
-
-    return property(value)
+        kind = _type_of(below, (*path, key), picking)
+        fields.append((attribute(number), kind, ABSENT if below is None else _blank(kind)))
+    names = {attribute(number): key for number, key in enumerate(form)}
+    return msgspec.defstruct("Fields", fields, frozen=True, gc=False, rename=names, namespace={"blank": False})
 
 
 def _blank(kind: Any) -> Any:  # noqa: ANN401 - the same

@@ -53,7 +53,6 @@ class Builder:
 
     Attributes:
         paths: Every place of the document that the index looks at.
-        at_once: The fields of a document that are looked at, or into, whatever it holds.
         exact: Those of the places whose numbers are looked at otherwise than by order.
         shapes: What the nodes are made by.
 
@@ -62,7 +61,6 @@ class Builder:
     def __init__(self) -> None:
         """Start with nothing."""
         self.paths: set[Path] = set()
-        self.at_once: set[str] = set()
         self.exact: set[Path] = set()
         self.shapes = Shapes()
         self._keys: dict[Key, Key] = {}
@@ -100,8 +98,6 @@ class Builder:
             further += self._leaf(group, depth)
         candidates = [self._candidate(row) for row in alone + judged]
         parts = [*tables, *further, *candidates]
-        if depth == 0:
-            self.at_once.update(path[0] for path in map(_looked_at_first, parts) if path)
         return self.shapes.node(hits, parts, is_root=depth == 0)
 
     def root(self, rows: Sequence[Row]) -> Node:
@@ -143,13 +139,6 @@ class Builder:
             data.append(test)
         self._look_exactly(*(path for _, path in conditions))
         return Part(("candidate", tuple(conditions)), tuple(data))
-
-
-def _looked_at_first(part: Part) -> Path:
-    """Return the place that a part looks at in every document."""
-    kind, about, *_ = part.shape
-    first: Path = about[0][1] if kind == "candidate" else about
-    return first
 
 
 def _by_what_tells_most(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

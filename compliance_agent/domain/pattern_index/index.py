@@ -31,7 +31,6 @@ class Picking(Generic[Item]):
 
     Attributes:
         form: What such a document holds.
-        late: Objects directly in it that many documents are answered without; they may be read when asked for.
         inexact: Places at which a number may have been read as the ``float`` next to it.
         looks_inside: Whether more than a scalar may be looked at anywhere.
         matching: Takes such a document and returns what ``PatternIndex.matching`` returns. Raises
@@ -40,7 +39,6 @@ class Picking(Generic[Item]):
     """
 
     form: Form
-    late: frozenset[str]
     inexact: frozenset[Path]
     looks_inside: bool
     matching: Callable[[Any], list[Item]]
@@ -77,7 +75,6 @@ class PatternIndex(Generic[Item]):
         self._shapes = builder.shapes
         self.matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
         self.paths: frozenset[Path] = frozenset(builder.paths)
-        self._late = frozenset(path[0] for path in builder.paths if len(path) > 1) - builder.at_once
         self._inexact = frozenset(builder.paths - builder.exact)
         self._looks_inside = any(may_look_inside(test.node) for row in rows for test in row.tests)
 
@@ -91,7 +88,7 @@ class PatternIndex(Generic[Item]):
             return None
         self._shapes.pick(form)
         answer = _answering(self._root[0].picked, self._root, self._items, repeats=self._repeats)
-        return Picking(form, self._late, self._inexact, self._looks_inside, answer)
+        return Picking(form, self._inexact, self._looks_inside, answer)
 
 
 def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) -> Callable[[Any], list[Item]]:
