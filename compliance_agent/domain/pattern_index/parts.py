@@ -111,12 +111,19 @@ class _Readers(dict["Path", "Callable[[Any], object]"]):
         return read
 
 
+_CONDITIONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "equals": lambda value, wanted: bool(value == wanted),
+    "in": lambda value, wanted: value in wanted,
+    "prefix": lambda value, wanted: isinstance(value, str) and value.startswith(wanted),
+}
+
+
 def _holds(conditions: tuple[tuple[str, Path], ...], data: Sequence[Any], document: object, read: _Readers) -> bool:
     for (operation, path), expected in zip(conditions, data[1:], strict=True):
         value = read[path](document)
         if operation == "test":
             if value is NO_BOX or not expected(Missing.MISSING if value is ABSENT else value):
                 return False
-        elif value != expected if operation == "equals" else value not in expected:
+        elif not _CONDITIONS[operation](value, expected):
             return False
     return True

@@ -115,6 +115,12 @@ _OF_VALUES: Final[Mapping[str, str]] = {
 
 _OF_FLOATS: Final[Mapping[str, str]] = {"numbers": _NEAR % "2 * at", "steps": _NEAR % "at"}
 
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "equals": "{value} == {wanted}",
+    "in": "{value} in {wanted}",
+    "prefix": "isinstance({value}, str) and {value}.startswith({wanted})",
+}
+
 _INTERSECTION: Final = """\
 names, targets = {data}
 if not names.isdisjoint({box}):
@@ -247,7 +253,7 @@ class _Writer:
                 test = f"{data}[{number}](MISSING if {value} is ABSENT else {value})"
                 self.line(f"if {there} and {test}:" if there else f"if {test}:")
             else:
-                self.line(f"if {value} {'==' if operation == 'equals' else 'in'} {data}[{number}]:")
+                self.line(f"if {_CONDITIONS[operation].format(value=value, wanted=f'{data}[{number}]')}:")
             self._margin += "    "
         self.line(f"found.append({data}[0])")
         self._margin, self._fetched = margin, fetched
