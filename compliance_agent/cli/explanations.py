@@ -11,7 +11,7 @@ from rich.text import Text
 
 from compliance_agent.cli.output import plural
 from compliance_agent.domain.edits import SUBJECT_COST
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _show_details(
 ) -> None:
     if whole:
         about = ", ".join(part for part in (one.rule.name, one.rule.place) if part)
-        console.print(Padding(Text(about, style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(Text(one_line(about), style="dim"), (0, 0, 0, 2)))
     shown = one.clauses if whole else one.failing
     if shown:
         console.print(Padding(_clauses(shown, console.width - 2), (0, 0, 0, 2)))
@@ -158,7 +158,7 @@ def _rule_line(one: RuleExplanation, *, mark: bool = True) -> Text:
         text.append("✗ ", style="bold red")
     else:
         text.append("- ", style="yellow")
-    text.append(one.rule.rule_id, style="bold").append(f" → {one.rule.action}")
+    text.append(one.rule.rule_id, style="bold").append(f" → {one_line(str(one.rule.action))}")
     if one.matches:
         return text.append(f"  priority {one.rule.priority}, {one.rule.source}", style="dim")
     state = "" if one.rule.enabled else ", disabled"
@@ -186,9 +186,9 @@ def _clause_cells(clause: Clause) -> tuple[Text, Text, Text]:
     style = "" if clause.holds else "bold"
     mark = ("✓ ", "green") if clause.holds else ("✗ ", "bold red")
     return (
-        Text.assemble(mark, (_plain(clause.path) or "(the incident)", style)),
-        Text.assemble(("expected ", "dim"), _plain(clause.expected)),
-        Text.assemble(("actual ", "dim"), (_plain(clause.actual), style)),
+        Text.assemble(mark, (one_line(clause.path) or "(the incident)", style)),
+        Text.assemble(("expected ", "dim"), one_line(clause.expected)),
+        Text.assemble(("actual ", "dim"), (one_line(clause.actual), style)),
     )
 
 
@@ -199,22 +199,24 @@ def _sentences(one: RuleExplanation, incident: Mapping[str, JsonValue], *, whole
     if not one.failing:
         return lines
     if one.change is not None:
-        lines.append(Text.assemble(("would match if ", "cyan"), _plain(one.change.in_words(incident))))
+        lines.append(Text.assemble(("would match if ", "cyan"), one_line(one.change.in_words(incident))))
     lines += [
-        Text(
-            _plain(f"no value can be suggested for {clause.path or 'the incident'}: {clause.expected}"), style="yellow"
-        )
+        Text(one_line(f"no value can be suggested for {_place(clause)}: {clause.expected}"), style="yellow")
         for clause in one.unsuggested
     ]
     if one.change is None and not one.unsuggested:
         lines.append(Text("no small change of the incident would make it match", style="yellow"))
     if one.pattern_change is not None and (whole or _is_smaller(one)):
         opening = "or change the pattern: " if one.change else "change the pattern: "
-        lines.append(Text.assemble((opening, "cyan"), _plain(one.pattern_change.in_words())))
+        lines.append(Text.assemble((opening, "cyan"), one_line(one.pattern_change.in_words())))
         changed = write_json(one.pattern_change.pattern)
         if whole and len(changed) <= _CHANGED_PATTERN_MAX:
-            lines.append(Text.assemble(("incident_pattern: ", "dim"), changed))
+            lines.append(Text.assemble(("incident_pattern: ", "dim"), one_line(changed)))
     return lines
+
+
+def _place(clause: Clause) -> str:
+    return clause.path or "the incident"
 
 
 def _is_smaller(one: RuleExplanation) -> bool:
@@ -235,8 +237,3 @@ def _gate_lines(gates: Sequence[JsonValue]) -> list[Text]:
     ]
     allowing = ", ".join(str(gate["gate"]) for gate in rows if gate["allows"])
     return [*lines, Text(f"the gate allows it: {allowing}", style="dim")] if allowing else lines
-
-
-def _plain(text: str) -> str:
-    """Return text of an incident or a rule so that it stays on its line and steers no terminal."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -123,6 +123,12 @@ def test_people_see_a_diff_then_the_counts_then_the_rules(replay):
     assert ["gone", "1", "0", "-1"] in [line.split() for line in lines]
 
 
+def test_an_incident_id_stays_on_its_line(replay):
+    replay.write(incidents=[{"incident_id": "i\nline 9: unchanged", "kind": "gone"}])
+    _, out, _ = replay()
+    assert "line 1, incident i\\nline 9: unchanged: no longer matched" in out.splitlines()
+
+
 def test_a_table_shows_the_first_changes_and_counts_the_rest(replay):
     _, out, _ = replay("--limit", "2")
     assert out.count("line ") == 2

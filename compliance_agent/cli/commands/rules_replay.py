@@ -14,7 +14,7 @@ from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, err_console, format_option, out_console, plural
 from compliance_agent.cli.rule_input import read_rule_file, warn_of
 from compliance_agent.domain.rule_comparison import ChangeKind, Comparison
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.json_document import read_ndjson, write_json
 
 if TYPE_CHECKING:
@@ -205,11 +205,11 @@ def _line(row: dict[str, JsonValue]) -> object:
     assert isinstance(number, int)  # noqa: S101 - built above
     title = f"line {number + 1}"
     if isinstance(name, str):
-        title += f", incident {printable(name)}"
+        title += f", incident {one_line(name)}"
     text = Text(f"{title}: {_TITLES[ChangeKind(str(row['change']))]}\n")
     text.append(f"  - {_told(row['before'])}\n", style="red")
     return text.append(f"  + {_told(row['after'])}", style="green")
 
 
 def _told(answer: JsonValue) -> str:
-    return f"{answer['rule']} → {answer['action']}" if isinstance(answer, dict) else "(no rule)"
+    return one_line(f"{answer['rule']} → {answer['action']}") if isinstance(answer, dict) else "(no rule)"
