@@ -93,8 +93,11 @@ class Search:
     @staticmethod
     def _breadth(node: Node, value: Value) -> int:
         """Return how many elements of the document each element of the pattern is compared with."""
-        is_list = isinstance(node, ArrayNode) and isinstance(value, Sequence) and not isinstance(value, str)
-        return len(value) + 1 if is_list and isinstance(value, Sequence) else 1
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return 1
+        if isinstance(node, ArrayNode):
+            return len(value) + 1
+        return 1 + len(value) // 4 if isinstance(node, TestNode) and node.name == "$contains" else 1
 
     def solve(self, goal: Goal, value: Value, path: Path) -> list[Value]:
         """Return up to ``CANDIDATES_MAX`` values that reach the goal, cheapest change first.
@@ -118,7 +121,7 @@ class Search:
             size = _REMOVAL_SIZE if isinstance(candidate, Missing) else _leaves(candidate)
             self.charge(size)
             return COST_OF_FIELD.get(path[0], 1) if path else 1, size
-        self.charge(_width(candidate) // 16)
+        self.charge(_width(candidate) // 8)
         edits = list(difference(value, candidate, path))
         sizes = (_REMOVAL_SIZE if edit.kind is EditKind.REMOVE else _leaves(edit.value) for edit in edits)
         return sum(edit.cost for edit in edits), sum(sizes)

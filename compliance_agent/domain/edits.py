@@ -31,6 +31,11 @@ COST_OF_FIELD: Final[Mapping[str, int]] = {
 """Cost of one change by the field of the document that it is in; ``1`` for every other one (facts, severity)."""
 
 
+def is_subject(key: str) -> bool:
+    """Tell whether a field at the top of an incident says what it is about."""
+    return COST_OF_FIELD.get(key) == SUBJECT_COST
+
+
 class EditKind(StrEnum):
     """What an edit does."""
 

@@ -86,8 +86,8 @@ def test_the_winner_comes_first_then_the_shadowed_then_the_nearest_misses(ask):
         "later",
         "off",
         "few-tries",
-        "another",
         "web-only",
+        "another",
         "far",
     ]
     assert document["more"] == {"matching": 0, "not_matching": 0}
