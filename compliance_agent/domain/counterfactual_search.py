@@ -25,7 +25,7 @@ from compliance_agent.domain.pattern_nodes import (
     ScalarNode,
     TestNode,
 )
-from compliance_agent.domain.suggested_values import merged, others, values_against, values_for
+from compliance_agent.domain.suggested_values import beside, merged, others, values_against, values_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -202,6 +202,9 @@ class Search:
             pool = [one for goal in goals if not self.holds(goal, value) for one in self.solve(goal, value, path)]
             pool += merged(_operators(goals), value)
         found = [one for one in pool if all(self.holds(goal, one) for goal in goals)]
+        if not found and len(pool) <= _POOLED_GOALS_MAX:
+            near = [other for one in pool for other in beside(one)]
+            found = [one for one in near if all(self.holds(goal, one) for goal in goals)]
         for start in [value, *pool] if not found else []:
             found += self._mend(goals, start, path)
             if len(found) >= CANDIDATES_MAX:
@@ -215,10 +218,16 @@ class Search:
                 candidates = self.solve(goal, value, path)
                 if not candidates:
                     return []
-                value = candidates[0]
+                value = self._least_broken(goals, candidates)
             if all(self.holds(goal, value) for goal in goals):
                 return [value]
         return []
+
+    def _least_broken(self, goals: Sequence[Goal], candidates: Sequence[Value]) -> Value:
+        """Return the candidate with which most goals are reached; of equals the cheapest."""
+        if len(candidates) == 1 or len(goals) > _POOLED_GOALS_MAX:
+            return candidates[0]
+        return max(candidates, key=lambda one: sum(self.holds(goal, one) for goal in goals))
 
 
 def children(node: Node) -> Sequence[Node]:

@@ -76,6 +76,10 @@ CHANGES = [
     ({"a": {"$gt": 5, "$lt": 6}}, {"a": 3}, "a were 5.5"),
     ({"a": {"$prefix": "web-", "$suffix": ".example"}}, {"a": "x"}, 'a were "web-.example"'),
     ({"$and": [{"$or": [{"a": 1}, {"b": 2}]}, {"$not": {"a": 1}}]}, {"a": 3}, "b were 2"),
+    ({"a": {"$lt": 10, "$nin": [9]}}, {"a": 12}, "a were 8"),
+    ({"a": {"$gte": "ab", "$in": ["A", "b"]}}, {"a": 1}, 'a were "b"'),
+    ({"a": {"$wildcard": "*.conf", "$ne": ".conf"}}, {}, 'a were "other.conf"'),
+    ({"$and": [{"a": {"$gte": 1}}, {"$or": [{"a": False}, {"b": 2}]}]}, {"a": False}, "a were 1 and b were 2"),
     # alternatives: the one with the cheapest change
     ({"$or": [{"a": 1, "b": 2}, {"c": 3}]}, {}, "c were 3"),
     ({"$or": [{"check_id": "B"}, {"facts": {"x": 1}}]}, {"check_id": "A", "facts": {}}, "facts.x were 1"),
