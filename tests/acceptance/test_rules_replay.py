@@ -163,6 +163,26 @@ def test_a_bad_incident_names_its_line(replay):
     assert f"{replay.incidents}:2:" in err
 
 
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_after_a_bad_line_no_half_of_a_document_is_written(replay, output):
+    replay.incidents.write_text('{"kind": "gone"}\n{"kind":\n', encoding="utf-8")
+    code, out, err = replay("-o", output)
+    assert (code, out) == (1, "")
+    assert "incidents.ndjson:2:" in err
+
+
+def test_a_long_document_is_whole(replay, monkeypatch):
+    monkeypatch.setattr(rules_replay, "SPOOLED_MAX", 64)
+    _, out, _ = replay("-o", "json")
+    assert len(json.loads(out)["changes"]) == 5
+
+
+def test_a_file_without_an_incident_is_no_clean_result(replay):
+    replay.write(incidents=[])
+    code, out, _ = replay()
+    assert (code, out) == (0, "There is no incident in the file: nothing was compared.\n")
+
+
 def test_progress_of_a_long_replay_is_on_standard_error(replay, monkeypatch):
     monkeypatch.setattr(rules_replay, "TOLD_PLAINLY_EVERY", 3)
     _, out, err = replay("-o", "ndjson")

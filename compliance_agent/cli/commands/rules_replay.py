@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule import Rule
 
 LIMIT_DEFAULT: Final = 20
+SPOOLED_MAX: Final = 8 << 20
+"""Characters of a JSON document that are kept in memory; more go to a temporary file."""
+
 TOLD_EVERY: Final = 1_000
 """Incidents between two updates of the live line on a terminal."""
 
@@ -137,11 +141,16 @@ def _summary(comparison: Comparison) -> dict[str, JsonValue]:
 
 
 def _stream_json(rows: Iterator[dict[str, JsonValue]], comparison: Comparison) -> None:
-    """Write one document without holding its rows."""
-    click.echo('{"changes":[', nl=False)
-    for index, row in enumerate(rows):
-        click.echo(("," if index else "") + write_json(row), nl=False)
-    click.echo(f'],"summary":{write_json(_summary(comparison))}}}')
+    """Write one document, all or nothing of it, without holding its rows in memory."""
+    with SpooledTemporaryFile(SPOOLED_MAX, mode="w+", encoding="utf-8") as kept:
+        kept.write('{"changes":[')
+        for index, row in enumerate(rows):
+            kept.write(("," if index else "") + write_json(row))
+        kept.write(f'],"summary":{write_json(_summary(comparison))}}}')
+        kept.seek(0)
+        while piece := kept.read(SPOOLED_MAX // 8):
+            click.echo(piece, nl=False)
+    click.echo()
 
 
 @contextmanager
@@ -170,6 +179,9 @@ def _show(first: list[dict[str, JsonValue]], comparison: Comparison, before_path
 
     console = out_console()
     total = comparison.changes.total()
+    if not total:
+        console.print(Text("There is no incident in the file: nothing was compared.", style="bold yellow"))
+        return
     if not comparison.changed:
         console.print(Text(f"Nothing changes: {plural(total, 'incident')}, the same answers.", style="bold"))
         return
