@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from compliance_agent.cli.indented import Indented
 from compliance_agent.cli.output import plural
 from compliance_agent.domain.edits import SUBJECT_COST
 from compliance_agent.domain.text import one_line
@@ -138,14 +138,14 @@ def _show_details(
 ) -> None:
     if whole:
         about = ", ".join(part for part in (one.rule.name, one.rule.place) if part)
-        console.print(Padding(Text(one_line(about), style="dim"), (0, 0, 0, 2)))
+        console.print(Indented(Text(one_line(about), style="dim"), 2))
     shown = one.clauses if whole else one.failing
     if shown:
-        console.print(Padding(_clauses(shown, console.width - 2), (0, 0, 0, 2)))
+        console.print(Indented(_clauses(shown, console.width - 2), 2))
     for line in _sentences(one, incident, whole=whole):
-        console.print(Padding(line, (0, 0, 0, 4)))
+        console.print(Indented(line, 4))
     for line in _gate_lines(gates.get(one.rule.rule_id, [])) if whole else []:
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Indented(line, 2))
 
 
 def _rule_line(one: RuleExplanation, *, mark: bool = True) -> Text:
@@ -174,7 +174,7 @@ def _clauses(clauses: Sequence[Clause], width: int) -> RenderableType:
     if sum(max(row[column].cell_len for row in rows) for column in range(3)) + 4 > width:
         lines: list[RenderableType] = []
         for field, *rest in rows:
-            lines += [field, *(Padding(one, (0, 0, 0, 4)) for one in rest)]
+            lines += [field, *(Indented(one, 4) for one in rest)]
         return Group(*lines)
     table = Table.grid(padding=(0, 2, 0, 0))
     for row in rows:

@@ -81,8 +81,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _show(results: Sequence[CaseResult], failed: int) -> None:
-    from rich.padding import Padding
     from rich.text import Text
+
+    from compliance_agent.cli.indented import Indented
 
     console = out_console()
     passed = len(results) - failed
@@ -91,7 +92,7 @@ def _show(results: Sequence[CaseResult], failed: int) -> None:
             title = Text.assemble(("✗ ", "bold red"), (one_line(one.case.name), "bold"), (f"  {one.case.place}", "dim"))
             console.print(title)
             for line in one.lines():
-                console.print(Padding(_styled(line), (0, 0, 0, 4)))
+                console.print(Indented(_styled(line), 4))
         elif passed <= PASSED_SHOWN_MAX:
             console.print(Text.assemble(("✓ ", "green"), one_line(one.case.name)))
     summary = f"{plural(len(results), 'case')}: {passed} passed, {failed} failed."
