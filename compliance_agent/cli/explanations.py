@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.pattern_nodes import Clause
 
 Gates: TypeAlias = "Mapping[str, list[JsonValue]]"
-"""Rule id to the answer of each gate, for the rules whose pattern matches."""
+"""Rule id to the answer of each gate, for the rules whose pattern matches; none where the incident has no place."""
 
 _CHANGED_PATTERN_MAX: Final = 2_000
 """Most characters of a changed pattern that people are shown."""
@@ -144,7 +144,8 @@ def _show_details(
         console.print(Indented(_clauses(shown, console.width - 2), 2))
     for line in _sentences(one, incident, whole=whole):
         console.print(Indented(line, 4))
-    for line in _gate_lines(gates.get(one.rule.rule_id, [])) if whole else []:
+    asked = gates.get(one.rule.rule_id)
+    for line in _gate_lines(asked) if whole and asked is not None else []:
         console.print(Indented(line, 2))
 
 
@@ -228,7 +229,10 @@ def _is_smaller(one: RuleExplanation) -> bool:
 
 
 def _gate_lines(gates: Sequence[JsonValue]) -> list[Text]:
-    """Return one line for the gates that allow, and one for each that holds."""
+    """Return one line for the gates that allow, and one for each that holds; or why none was asked."""
+    if not gates:
+        why = "the gate was not asked: the incident does not say its site_id, target_id and check_id"
+        return [Text(why, style="yellow")]
     rows = [gate for gate in gates if isinstance(gate, dict)]
     lines = [
         Text(f"gate {gate['gate']}: holds until {gate['until']}: {gate['reason']}", style="yellow")

@@ -202,7 +202,10 @@ def test_the_gate_answers_for_the_settings_rules(tmp_path, capsys):
     place = {"site_id": "north-valley", "target_id": "front-desk", "check_id": HEALS}
     for incident, gates in (
         (place, ["the gate allows it: undone, flap, attempts, cooldown"]),
-        ({"check_id": HEALS}, []),
+        (
+            {"check_id": HEALS},
+            ["the gate was not asked: the incident does not say its site_id, target_id and check_id"],
+        ),
     ):
         path.write_text(json.dumps(incident), encoding="utf-8")
         assert run(["explain", str(path), "-c", str(site.settings), "--limit", "0"]) == 0
