@@ -25,7 +25,7 @@ from compliance_agent.domain.runbook import FactSchema
 from compliance_agent.domain.suggestion import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
     from compliance_agent.domain.constraints import Place
@@ -37,6 +37,12 @@ Facts: TypeAlias = "Mapping[str, FactSchema | Facts]"
 
 _PLATFORMS: Final[Mapping[str, tuple[str, ...]]] = {"linux": ("linux", "nixos"), "windows": ("windows",)}
 """What a runbook's platform is called in incidents (``HostFacts.platform``)."""
+
+HINTS_MAX: Final = 1_000
+"""Most different unknown words for which the nearest known one is looked for."""
+
+HINT_LENGTH_MAX: Final = 200
+"""So much of an unknown word is compared, in characters."""
 
 _TYPE_BITS: Final = {"string": STRING, "integer": NUMBER, "boolean": BOOLEAN, "list": ARRAY}
 
@@ -125,6 +131,7 @@ class Vocabulary:
         for check in self._checks:
             for name, values in check.values.items():
                 self._known.setdefault(name, set()).update(values)
+        self._hints: dict[tuple[str, str], str] = {}
         self._known["severity"] |= {"low", "medium", "high", "critical"}
 
     def doubts(self, rule: Rule, place: Place) -> Iterator[Doubt]:
@@ -146,7 +153,7 @@ class Vocabulary:
             if key in FIELDS:
                 continue
             is_fact = any(key in check.facts for check in self._checks)
-            hint = f"did you mean facts: {{{key}: ...}}?" if is_fact else did_you_mean(key, FIELDS)
+            hint = f"did you mean facts: {{{key}: ...}}?" if is_fact else self._hint("", key, FIELDS)
             yield Doubt("unknown_field", f"no incident has a field {key}", hint)
 
     def _of_context(self, node: Node, place: Place) -> Iterator[Doubt]:
@@ -179,7 +186,16 @@ class Vocabulary:
                 if isinstance(value, str) and value not in known:
                     owner = "incident" if name in {"schema", "status", "platform"} else "check"
                     message = f"no {owner} has the {name} {show(value, 60)}"
-                    yield Doubt("unknown_value", message, did_you_mean(value, known))
+                    yield Doubt("unknown_value", message, self._hint(name, value, known))
+
+    def _hint(self, name: str, word: str, known: Iterable[str]) -> str:
+        """Return what may have been meant, looked up once; of very many unknown words the later ones get no hint."""
+        found = self._hints.get((name, word))
+        if found is None:
+            if len(self._hints) >= HINTS_MAX:
+                return ""
+            found = self._hints[name, word] = did_you_mean(word[:HINT_LENGTH_MAX], known)
+        return found
 
 
 def _named(node: Node, *, alternatives: bool = True) -> Iterator[tuple[str, Node]]:
