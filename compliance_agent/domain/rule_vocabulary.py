@@ -19,8 +19,8 @@ from compliance_agent.domain.constraints import (
     STRING,
 )
 from compliance_agent.domain.incident import Incident
-from compliance_agent.domain.pattern_nodes import AllNode, AnyNode, NotNode, ObjectNode, ScalarNode, show
-from compliance_agent.domain.proof import possible
+from compliance_agent.domain.pattern_nodes import AllNode, AnyNode, NotNode, ObjectNode, show
+from compliance_agent.domain.proof import ASSUMPTIONS_MAX, possible
 from compliance_agent.domain.runbook import FactSchema
 from compliance_agent.domain.suggestion import did_you_mean
 
@@ -104,17 +104,27 @@ class _Check:
         return cls(values, facts)
 
     def may_meet(self, place: Place) -> bool:
-        """Tell whether an incident of this check may match what is known of the place."""
+        """Tell whether an incident of this check may match what is known of the place, alternatives left aside."""
         for name, values in self.values.items():
             field = (place.fields or {}).get(name)
             if field is not None and not any(field.accepts(value) for value in values):
                 return False
-        if not place.choices:
-            return True
-        for name, values in self.values.items():
-            if len(values) == 1:
-                place = place.assuming(ObjectNode(((name, ScalarNode(values[0])),)))
-        return possible(place)
+        return True
+
+
+def _meeting(checks: Sequence[_Check], place: Place) -> list[_Check]:
+    """Return the checks of which an incident may match what is known of the place, in their order.
+
+    Of each ``$or`` some part must be met; each part is worked out once, not once for each check.
+    """
+    found = [check for check in checks if check.may_meet(place)]
+    if place.generation >= ASSUMPTIONS_MAX:
+        return found
+    for choice in place.choices:
+        inner = [place.assuming(part, without=[choice]) for part in choice.parts]
+        met = {id(check) for one in inner if possible(one) for check in _meeting(found, one)}
+        found = [check for check in found if id(check) in met]
+    return found
 
 
 class Vocabulary:
@@ -162,7 +172,7 @@ class Vocabulary:
         yield from unknown
         if unknown:
             return
-        checks = [check for check in self._checks if check.may_meet(place)]
+        checks = _meeting(self._checks, place)
         if not checks:
             named = ", ".join(name for name in self._known if name in (place.fields or {})) or "or its alternatives"
             yield Doubt("unknown_value", f"no check of this appliance raises an incident with this {named}")
