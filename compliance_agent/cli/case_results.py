@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from compliance_agent.domain.counterfactual import counterfactual, unsuggested
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CaseResult:
     def lines(self) -> list[str]:
         """Return for people what differs, as a diff, and why. Safe to print."""
         lines = [line for one in self.differences for line in _difference_lines(one)]
-        return [printable(line) for line in (*lines, *self.reasons)]
+        return [one_line(line) for line in (*lines, *self.reasons)]
 
 
 def judge_case(case: RuleCase, loaded: LoadedRules) -> CaseResult:

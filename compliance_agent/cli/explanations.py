@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from compliance_agent.cli.indented import Indented
 from compliance_agent.cli.output import plural
 from compliance_agent.domain.edits import SUBJECT_COST
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.pattern_nodes import Clause
 
 Gates: TypeAlias = "Mapping[str, list[JsonValue]]"
-"""Rule id to the answer of each gate, for the rules whose pattern matches."""
+"""Rule id to the answer of each gate, for the rules whose pattern matches; none where the incident has no place."""
 
 _CHANGED_PATTERN_MAX: Final = 2_000
 """Most characters of a changed pattern that people are shown."""
@@ -138,14 +138,15 @@ def _show_details(
 ) -> None:
     if whole:
         about = ", ".join(part for part in (one.rule.name, one.rule.place) if part)
-        console.print(Padding(Text(about, style="dim"), (0, 0, 0, 2)))
+        console.print(Indented(Text(one_line(about), style="dim"), 2))
     shown = one.clauses if whole else one.failing
     if shown:
-        console.print(Padding(_clauses(shown, console.width - 2), (0, 0, 0, 2)))
+        console.print(Indented(_clauses(shown, console.width - 2), 2))
     for line in _sentences(one, incident, whole=whole):
-        console.print(Padding(line, (0, 0, 0, 4)))
-    for line in _gate_lines(gates.get(one.rule.rule_id, [])) if whole else []:
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Indented(line, 4))
+    asked = gates.get(one.rule.rule_id)
+    for line in _gate_lines(asked) if whole and asked is not None else []:
+        console.print(Indented(line, 2))
 
 
 def _rule_line(one: RuleExplanation, *, mark: bool = True) -> Text:
@@ -158,7 +159,7 @@ def _rule_line(one: RuleExplanation, *, mark: bool = True) -> Text:
         text.append("✗ ", style="bold red")
     else:
         text.append("- ", style="yellow")
-    text.append(one.rule.rule_id, style="bold").append(f" → {one.rule.action}")
+    text.append(one.rule.rule_id, style="bold").append(f" → {one_line(str(one.rule.action))}")
     if one.matches:
         return text.append(f"  priority {one.rule.priority}, {one.rule.source}", style="dim")
     state = "" if one.rule.enabled else ", disabled"
@@ -174,7 +175,7 @@ def _clauses(clauses: Sequence[Clause], width: int) -> RenderableType:
     if sum(max(row[column].cell_len for row in rows) for column in range(3)) + 4 > width:
         lines: list[RenderableType] = []
         for field, *rest in rows:
-            lines += [field, *(Padding(one, (0, 0, 0, 4)) for one in rest)]
+            lines += [field, *(Indented(one, 4) for one in rest)]
         return Group(*lines)
     table = Table.grid(padding=(0, 2, 0, 0))
     for row in rows:
@@ -186,9 +187,9 @@ def _clause_cells(clause: Clause) -> tuple[Text, Text, Text]:
     style = "" if clause.holds else "bold"
     mark = ("✓ ", "green") if clause.holds else ("✗ ", "bold red")
     return (
-        Text.assemble(mark, (_plain(clause.path) or "(the incident)", style)),
-        Text.assemble(("expected ", "dim"), _plain(clause.expected)),
-        Text.assemble(("actual ", "dim"), (_plain(clause.actual), style)),
+        Text.assemble(mark, (one_line(clause.path) or "(the incident)", style)),
+        Text.assemble(("expected ", "dim"), one_line(clause.expected)),
+        Text.assemble(("actual ", "dim"), (one_line(clause.actual), style)),
     )
 
 
@@ -199,22 +200,24 @@ def _sentences(one: RuleExplanation, incident: Mapping[str, JsonValue], *, whole
     if not one.failing:
         return lines
     if one.change is not None:
-        lines.append(Text.assemble(("would match if ", "cyan"), _plain(one.change.in_words(incident))))
+        lines.append(Text.assemble(("would match if ", "cyan"), one_line(one.change.in_words(incident))))
     lines += [
-        Text(
-            _plain(f"no value can be suggested for {clause.path or 'the incident'}: {clause.expected}"), style="yellow"
-        )
+        Text(one_line(f"no value can be suggested for {_place(clause)}: {clause.expected}"), style="yellow")
         for clause in one.unsuggested
     ]
     if one.change is None and not one.unsuggested:
         lines.append(Text("no small change of the incident would make it match", style="yellow"))
     if one.pattern_change is not None and (whole or _is_smaller(one)):
         opening = "or change the pattern: " if one.change else "change the pattern: "
-        lines.append(Text.assemble((opening, "cyan"), _plain(one.pattern_change.in_words())))
+        lines.append(Text.assemble((opening, "cyan"), one_line(one.pattern_change.in_words())))
         changed = write_json(one.pattern_change.pattern)
         if whole and len(changed) <= _CHANGED_PATTERN_MAX:
-            lines.append(Text.assemble(("incident_pattern: ", "dim"), changed))
+            lines.append(Text.assemble(("incident_pattern: ", "dim"), one_line(changed)))
     return lines
+
+
+def _place(clause: Clause) -> str:
+    return clause.path or "the incident"
 
 
 def _is_smaller(one: RuleExplanation) -> bool:
@@ -226,7 +229,10 @@ def _is_smaller(one: RuleExplanation) -> bool:
 
 
 def _gate_lines(gates: Sequence[JsonValue]) -> list[Text]:
-    """Return one line for the gates that allow, and one for each that holds."""
+    """Return one line for the gates that allow, and one for each that holds; or why none was asked."""
+    if not gates:
+        why = "the gate was not asked: the incident does not say its site_id, target_id and check_id"
+        return [Text(why, style="yellow")]
     rows = [gate for gate in gates if isinstance(gate, dict)]
     lines = [
         Text(f"gate {gate['gate']}: holds until {gate['until']}: {gate['reason']}", style="yellow")
@@ -235,8 +241,3 @@ def _gate_lines(gates: Sequence[JsonValue]) -> list[Text]:
     ]
     allowing = ", ".join(str(gate["gate"]) for gate in rows if gate["allows"])
     return [*lines, Text(f"the gate allows it: {allowing}", style="dim")] if allowing else lines
-
-
-def _plain(text: str) -> str:
-    """Return text of an incident or a rule so that it stays on its line and steers no terminal."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")

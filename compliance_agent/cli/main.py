@@ -140,18 +140,19 @@ def run(arguments: Sequence[str]) -> int:
 
 def show_error(error: Exception) -> None:
     """Print one of our errors for people: what happened, then what to do."""
+    from compliance_agent.domain.text import printable
     from compliance_agent.errors import ComplianceAgentError, InputError
 
     if isinstance(error, InputError):
         for problem in error.problems[:PROBLEMS_SHOWN_MAX]:
-            click.echo(f"error: {problem}", err=True)
+            click.echo(f"error: {printable(str(problem))}", err=True)
         count = len(error.problems)
         if count > PROBLEMS_SHOWN_MAX:
             click.echo(f"error: and {count - PROBLEMS_SHOWN_MAX} more", err=True)
         click.echo(f"{count} {'problem' if count == 1 else 'problems'}; nothing was done.", err=True)
     elif isinstance(error, ComplianceAgentError):
-        click.echo(f"error: {error.message}", err=True)
+        click.echo(f"error: {printable(error.message)}", err=True)
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            click.echo(f"hint: {printable(error.hint)}", err=True)
     else:
         click.echo(f"error: {error}", err=True)

@@ -13,6 +13,7 @@ from compliance_agent.app.assemble import load_content
 from compliance_agent.cli.common import settings_for
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.rule_set import RuleSet
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.json_document import read_json
 from compliance_agent.wire.located import Located
@@ -39,7 +40,7 @@ class LoadedRules:
         """Return why there is no rule of that id in force, and what to do."""
         aside = next((rule for rule in self.aside if rule.rule_id == rule_id), None)
         if aside is not None:
-            return f"it is set aside: {aside.reason}"
+            return f"it is set aside: {one_line(aside.reason)}"
         from compliance_agent.wire.validation import did_you_mean
 
         known = [rule.rule_id for rule in self.rules.rules]
@@ -108,4 +109,5 @@ def refuse_settings(config: Path | None, *, local: bool) -> None:
 def warn_of(aside: tuple[QuarantinedRule, ...]) -> None:
     """Tell on standard error which rules are set aside."""
     for rule in aside:
-        click.echo(f"warning: {rule.place}: rule {rule.rule_id} is set aside: {rule.reason}", err=True)
+        text = f"{rule.place}: rule {rule.rule_id} is set aside: {rule.reason}"
+        click.echo(f"warning: {one_line(text)}", err=True)

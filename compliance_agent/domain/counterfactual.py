@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.counterfactual_search import BUDGET, BudgetSpentError, Search, children
-from compliance_agent.domain.edits import EditKind, apply, difference
+from compliance_agent.domain.edits import SUBJECT_COST, EditKind, apply, difference, is_subject
 from compliance_agent.domain.pattern_nodes import MISSING, AllNode, AnyNode, ObjectNode, join_path, show
 
 if TYPE_CHECKING:
@@ -111,6 +111,35 @@ def unsuggested(pattern: Pattern, document: Mapping[str, JsonValue], *, budget: 
 def failing_count(pattern: Pattern, document: Mapping[str, JsonValue]) -> int:
     """Return how many clauses of an explanation fail (of ``$or`` the nearest alternative), without writing it."""
     return _count(pattern.root, document)
+
+
+def distance(pattern: Pattern, document: Mapping[str, JsonValue]) -> tuple[int, bool]:
+    """Return how far the document is from matching, quickly and roughly: for ranking thousands of patterns.
+
+    Returns:
+        The failing clauses, one that says what an incident is about (``check_id`` and its like) counted
+        ``SUBJECT_COST`` times and of ``$or`` the nearest alternative only; and whether no clause holds at all.
+
+    """
+    weight, holds = _tally(pattern.root, document, 1)
+    return weight, not holds
+
+
+def _tally(node: Node, value: Value, weight: int, *, top: bool = True) -> tuple[int, bool]:
+    """Return the weight of what fails, and whether anything holds."""
+    if isinstance(node, ObjectNode) and isinstance(value, Mapping) and node.items:
+        parts = [
+            _tally(child, value.get(key, MISSING), SUBJECT_COST if top and is_subject(key) else weight, top=False)
+            for key, child in node.items
+        ]
+    elif isinstance(node, AllNode):
+        parts = [_tally(part, value, weight, top=top) for part in node.parts]
+    elif isinstance(node, AnyNode):
+        return min((_tally(part, value, weight, top=top) for part in node.parts), key=lambda one: (one[0], not one[1]))
+    else:
+        holds = node.matches(value)
+        return (0 if holds else weight), holds
+    return sum(failing for failing, _ in parts), any(holds for _, holds in parts)
 
 
 def _count(node: Node, value: Value) -> int:

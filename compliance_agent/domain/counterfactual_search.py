@@ -25,7 +25,7 @@ from compliance_agent.domain.pattern_nodes import (
     ScalarNode,
     TestNode,
 )
-from compliance_agent.domain.suggested_values import merged, others, values_against, values_for
+from compliance_agent.domain.suggested_values import beside, merged, others, values_against, values_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,8 +93,11 @@ class Search:
     @staticmethod
     def _breadth(node: Node, value: Value) -> int:
         """Return how many elements of the document each element of the pattern is compared with."""
-        is_list = isinstance(node, ArrayNode) and isinstance(value, Sequence) and not isinstance(value, str)
-        return len(value) + 1 if is_list and isinstance(value, Sequence) else 1
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return 1
+        if isinstance(node, ArrayNode):
+            return len(value) + 1
+        return 1 + len(value) // 4 if isinstance(node, TestNode) and node.name == "$contains" else 1
 
     def solve(self, goal: Goal, value: Value, path: Path) -> list[Value]:
         """Return up to ``CANDIDATES_MAX`` values that reach the goal, cheapest change first.
@@ -118,7 +121,7 @@ class Search:
             size = _REMOVAL_SIZE if isinstance(candidate, Missing) else _leaves(candidate)
             self.charge(size)
             return COST_OF_FIELD.get(path[0], 1) if path else 1, size
-        self.charge(_width(candidate) // 16)
+        self.charge(_width(candidate) // 8)
         edits = list(difference(value, candidate, path))
         sizes = (_REMOVAL_SIZE if edit.kind is EditKind.REMOVE else _leaves(edit.value) for edit in edits)
         return sum(edit.cost for edit in edits), sum(sizes)
@@ -199,6 +202,9 @@ class Search:
             pool = [one for goal in goals if not self.holds(goal, value) for one in self.solve(goal, value, path)]
             pool += merged(_operators(goals), value)
         found = [one for one in pool if all(self.holds(goal, one) for goal in goals)]
+        if not found and len(pool) <= _POOLED_GOALS_MAX:
+            near = [other for one in pool for other in beside(one)]
+            found = [one for one in near if all(self.holds(goal, one) for goal in goals)]
         for start in [value, *pool] if not found else []:
             found += self._mend(goals, start, path)
             if len(found) >= CANDIDATES_MAX:
@@ -212,10 +218,16 @@ class Search:
                 candidates = self.solve(goal, value, path)
                 if not candidates:
                     return []
-                value = candidates[0]
+                value = self._least_broken(goals, candidates)
             if all(self.holds(goal, value) for goal in goals):
                 return [value]
         return []
+
+    def _least_broken(self, goals: Sequence[Goal], candidates: Sequence[Value]) -> Value:
+        """Return the candidate with which most goals are reached; of equals the cheapest."""
+        if len(candidates) == 1 or len(goals) > _POOLED_GOALS_MAX:
+            return candidates[0]
+        return max(candidates, key=lambda one: sum(self.holds(goal, one) for goal in goals))
 
 
 def children(node: Node) -> Sequence[Node]:

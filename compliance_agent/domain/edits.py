@@ -31,6 +31,11 @@ COST_OF_FIELD: Final[Mapping[str, int]] = {
 """Cost of one change by the field of the document that it is in; ``1`` for every other one (facts, severity)."""
 
 
+def is_subject(key: str) -> bool:
+    """Tell whether a field at the top of an incident says what it is about."""
+    return COST_OF_FIELD.get(key) == SUBJECT_COST
+
+
 class EditKind(StrEnum):
     """What an edit does."""
 
@@ -105,14 +110,7 @@ def difference(old: JsonValue, new: JsonValue, path: tuple[str, ...] = ()) -> It
     if old is new:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key, value in new.items():
-            if key in old:
-                yield from difference(old[key], value, (*path, key))
-            else:
-                yield Edit((*path, key), EditKind.SET, value)
-        for key in old:
-            if key not in new:
-                yield Edit((*path, key), EditKind.REMOVE)
+        yield from _difference_of_objects(old, new, path)
     elif _extends(old, new):
         assert isinstance(old, Sequence)  # noqa: S101 - narrows the types for mypy; _extends said so
         assert isinstance(new, Sequence)  # noqa: S101 - the same
@@ -120,6 +118,19 @@ def difference(old: JsonValue, new: JsonValue, path: tuple[str, ...] = ()) -> It
             yield Edit(path, EditKind.ADD, element)
     elif not equal(old, new):
         yield Edit(path, EditKind.SET, new)
+
+
+def _difference_of_objects(
+    old: Mapping[str, JsonValue], new: Mapping[str, JsonValue], path: tuple[str, ...]
+) -> Iterator[Edit]:
+    # Of a wide object nearly all is shared: that much is passed over at once.
+    for key in [key for key, value in new.items() if old.get(key, MISSING) is not value]:
+        if key in old:
+            yield from difference(old[key], new[key], (*path, key))
+        else:
+            yield Edit((*path, key), EditKind.SET, new[key])
+    if len(new) < len(old) or not old.keys() <= new.keys():
+        yield from (Edit((*path, key), EditKind.REMOVE) for key in old if key not in new)
 
 
 def _extends(old: JsonValue, new: JsonValue) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.domain.counterfactual import counterfactual, failing_count, unsuggested
+from compliance_agent.domain.counterfactual import counterfactual, distance, unsuggested
 from compliance_agent.domain.pattern_change import pattern_change
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 COMPARED_MAX: Final = 50
 """Most rules whose change is worked out in order to rank them; those beyond keep their precedence."""
+
+COMPARED_BUDGET: Final = 30_000
+"""Most steps for the change of one of them, so that all end within seconds, however large the document is."""
 
 _COST_UNKNOWN: Final = 10**9
 
@@ -74,13 +77,15 @@ class Explanation:
     nearest_more: int = 0
 
 
-def explain_rule(rule: Rule, document: Mapping[str, JsonValue], *, winner: Rule | None) -> RuleExplanation:
-    """Explain one rule; ``winner`` is the one that goes first for this document."""
+def explain_rule(
+    rule: Rule, document: Mapping[str, JsonValue], *, winner: Rule | None, change: Counterfactual | None = None
+) -> RuleExplanation:
+    """Explain one rule; ``winner`` is the one that goes first for this document, ``change`` is known already."""
     clauses = tuple(rule.pattern.explain(document))
     if rule.pattern.matches(document):
         by = winner.rule_id if rule.enabled and winner is not None and winner is not rule else None
         return RuleExplanation(rule, clauses, matches=rule.enabled, shadowed_by=by)
-    change = counterfactual(rule.pattern, document)
+    change = change or counterfactual(rule.pattern, document)
     return RuleExplanation(
         rule,
         clauses,
@@ -94,7 +99,8 @@ def explain_rule(rule: Rule, document: Mapping[str, JsonValue], *, winner: Rule 
 def explain_rules(rules: RuleSet, document: Mapping[str, JsonValue], *, limit: int) -> Explanation:
     """Explain the winner, and at most ``limit`` rules each of those it shadows and of the nearest misses.
 
-    A miss is nearer the fewer of its clauses fail, then the less its change costs, then by precedence.
+    A miss is nearer the less of it fails (``counterfactual.distance``: another check is farther than another
+    fact), then when any of it holds, then the less its change costs, then by precedence.
     """
     matching = rules.matching(document)
     winner = matching[0] if matching else None
@@ -103,23 +109,32 @@ def explain_rules(rules: RuleSet, document: Mapping[str, JsonValue], *, limit: i
     return Explanation(
         winner=explain_rule(winner, document, winner=winner) if winner else None,
         shadowed=tuple(explain_rule(rule, document, winner=winner) for rule in matching[1 : limit + 1]),
-        nearest=tuple(explain_rule(rule, document, winner=winner) for rule in _nearest(misses, document, limit)),
+        nearest=tuple(
+            explain_rule(rule, document, winner=winner, change=change)
+            for rule, change in _nearest(misses, document, limit)
+        ),
         shadowed_more=max(0, len(matching) - 1 - limit),
         nearest_more=max(0, len(misses) - limit),
     )
 
 
-def _nearest(misses: list[Rule], document: Mapping[str, JsonValue], limit: int) -> list[Rule]:
-    counts = {rule.rule_id: failing_count(rule.pattern, document) for rule in misses}
-    ranked = sorted(misses, key=lambda rule: (counts[rule.rule_id], rule.precedence))
+def _nearest(
+    misses: list[Rule], document: Mapping[str, JsonValue], limit: int
+) -> list[tuple[Rule, Counterfactual | None]]:
+    """Return the nearest with the change of each, where it was worked out."""
+    far = {rule.rule_id: distance(rule.pattern, document) for rule in misses}
+    ranked = sorted(misses, key=lambda rule: (far[rule.rule_id], rule.precedence))
     if len(ranked) > limit > 0:
-        worst = counts[ranked[limit - 1].rule_id]
-        ranked = [rule for rule in ranked if counts[rule.rule_id] <= worst]
-    compared = {rule.rule_id: _cost(rule, document) for rule in ranked[: max(limit, COMPARED_MAX)]}
-    ranked.sort(key=lambda rule: (counts[rule.rule_id], compared.get(rule.rule_id, _COST_UNKNOWN), rule.precedence))
-    return ranked[:limit]
+        worst = far[ranked[limit - 1].rule_id]
+        ranked = [rule for rule in ranked if far[rule.rule_id] <= worst]
+    changes = {
+        rule.rule_id: counterfactual(rule.pattern, document, budget=COMPARED_BUDGET)
+        for rule in ranked[: COMPARED_MAX if limit else 0]
+    }
 
+    def cost(rule: Rule) -> int:
+        change = changes.get(rule.rule_id)
+        return change.cost if change else _COST_UNKNOWN
 
-def _cost(rule: Rule, document: Mapping[str, JsonValue]) -> int:
-    change = counterfactual(rule.pattern, document)
-    return change.cost if change else _COST_UNKNOWN
+    ranked.sort(key=lambda rule: (far[rule.rule_id], cost(rule), rule.precedence))
+    return [(rule, changes.get(rule.rule_id)) for rule in ranked[:limit]]

@@ -15,6 +15,7 @@ from math import floor
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from compliance_agent.domain.constraints import ABSENT, NUMBER, OBJECT, STRING, BudgetError, Place
+from compliance_agent.domain.json_value import Kind
 from compliance_agent.domain.operators import Missing
 from compliance_agent.domain.proof import entails, possible
 from compliance_agent.domain.subsumption import STEPS_MAX, implies, place_of
@@ -125,8 +126,14 @@ def _profile(rule: Rule, position: int) -> _Profile:
             for keys, inner in _needed(place, ()):
                 profile.present.append(keys)
                 _note(profile, keys, inner)
+            certain = set(profile.present)
+            profile.present += sorted(_needed_by_parts(place, ()) - certain)
     except (BudgetError, RecursionError):
         pass  # it is filed under nothing and so compared with little
+    for keys, few in profile.values.items():
+        value = next(iter(few))
+        if keys not in profile.points and isinstance(value, tuple) and value[0] is Kind.NUMBER:
+            profile.points[keys] = Decimal(value[1])
     profile.single = frozenset((keys, next(iter(few))) for keys, few in profile.values.items() if len(few) == 1)
     return profile
 
@@ -176,6 +183,23 @@ def _needed(place: Place, keys: Keys) -> Iterator[tuple[Keys, Place]]:
         if not inner.kinds & ABSENT:
             yield (*keys, key), inner
             yield from _needed(inner, (*keys, key))
+
+
+def _needed_by_parts(place: Place, keys: Keys) -> set[Keys]:
+    """Return the fields that every part of an ``$or`` needs."""
+    found: set[Keys] = set()
+    for choice in place.choices:
+        parts = []
+        for node in choice.parts[:_LISTED_MAX]:
+            part = Place(place.kinds, place.budget)
+            part.add(node)
+            if possible(part):
+                parts.append({inner for inner, _ in _needed(part, keys)} | _needed_by_parts(part, keys))
+        if len(choice.parts) <= _LISTED_MAX and parts:
+            found |= set.intersection(*parts)
+    for key, inner in (place.fields or {}).items() if place.kinds == OBJECT else ():
+        found |= _needed_by_parts(inner, (*keys, key))
+    return found
 
 
 class _Search:

@@ -19,13 +19,13 @@ from compliance_agent.domain.constraints import (
     STRING,
 )
 from compliance_agent.domain.incident import Incident
-from compliance_agent.domain.pattern_nodes import AllNode, AnyNode, NotNode, ObjectNode, ScalarNode, show
-from compliance_agent.domain.proof import possible
+from compliance_agent.domain.pattern_nodes import AllNode, AnyNode, NotNode, ObjectNode, show
+from compliance_agent.domain.proof import ASSUMPTIONS_MAX, possible
 from compliance_agent.domain.runbook import FactSchema
 from compliance_agent.domain.suggestion import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
     from compliance_agent.domain.constraints import Place
@@ -37,6 +37,12 @@ Facts: TypeAlias = "Mapping[str, FactSchema | Facts]"
 
 _PLATFORMS: Final[Mapping[str, tuple[str, ...]]] = {"linux": ("linux", "nixos"), "windows": ("windows",)}
 """What a runbook's platform is called in incidents (``HostFacts.platform``)."""
+
+HINTS_MAX: Final = 1_000
+"""Most different unknown words for which the nearest known one is looked for."""
+
+HINT_LENGTH_MAX: Final = 200
+"""So much of an unknown word is compared, in characters."""
 
 _TYPE_BITS: Final = {"string": STRING, "integer": NUMBER, "boolean": BOOLEAN, "list": ARRAY}
 
@@ -98,17 +104,27 @@ class _Check:
         return cls(values, facts)
 
     def may_meet(self, place: Place) -> bool:
-        """Tell whether an incident of this check may match what is known of the place."""
+        """Tell whether an incident of this check may match what is known of the place, alternatives left aside."""
         for name, values in self.values.items():
             field = (place.fields or {}).get(name)
             if field is not None and not any(field.accepts(value) for value in values):
                 return False
-        if not place.choices:
-            return True
-        for name, values in self.values.items():
-            if len(values) == 1:
-                place = place.assuming(ObjectNode(((name, ScalarNode(values[0])),)))
-        return possible(place)
+        return True
+
+
+def _meeting(checks: Sequence[_Check], place: Place) -> list[_Check]:
+    """Return the checks of which an incident may match what is known of the place, in their order.
+
+    Of each ``$or`` some part must be met; each part is worked out once, not once for each check.
+    """
+    found = [check for check in checks if check.may_meet(place)]
+    if place.generation >= ASSUMPTIONS_MAX:
+        return found
+    for choice in place.choices:
+        inner = [place.assuming(part, without=[choice]) for part in choice.parts]
+        met = {id(check) for one in inner if possible(one) for check in _meeting(found, one)}
+        found = [check for check in found if id(check) in met]
+    return found
 
 
 class Vocabulary:
@@ -125,6 +141,7 @@ class Vocabulary:
         for check in self._checks:
             for name, values in check.values.items():
                 self._known.setdefault(name, set()).update(values)
+        self._hints: dict[tuple[str, str], str] = {}
         self._known["severity"] |= {"low", "medium", "high", "critical"}
 
     def doubts(self, rule: Rule, place: Place) -> Iterator[Doubt]:
@@ -146,7 +163,7 @@ class Vocabulary:
             if key in FIELDS:
                 continue
             is_fact = any(key in check.facts for check in self._checks)
-            hint = f"did you mean facts: {{{key}: ...}}?" if is_fact else did_you_mean(key, FIELDS)
+            hint = f"did you mean facts: {{{key}: ...}}?" if is_fact else self._hint("", key, FIELDS)
             yield Doubt("unknown_field", f"no incident has a field {key}", hint)
 
     def _of_context(self, node: Node, place: Place) -> Iterator[Doubt]:
@@ -155,7 +172,7 @@ class Vocabulary:
         yield from unknown
         if unknown:
             return
-        checks = [check for check in self._checks if check.may_meet(place)]
+        checks = _meeting(self._checks, place)
         if not checks:
             named = ", ".join(name for name in self._known if name in (place.fields or {})) or "or its alternatives"
             yield Doubt("unknown_value", f"no check of this appliance raises an incident with this {named}")
@@ -179,7 +196,16 @@ class Vocabulary:
                 if isinstance(value, str) and value not in known:
                     owner = "incident" if name in {"schema", "status", "platform"} else "check"
                     message = f"no {owner} has the {name} {show(value, 60)}"
-                    yield Doubt("unknown_value", message, did_you_mean(value, known))
+                    yield Doubt("unknown_value", message, self._hint(name, value, known))
+
+    def _hint(self, name: str, word: str, known: Iterable[str]) -> str:
+        """Return what may have been meant, looked up once; of very many unknown words the later ones get no hint."""
+        found = self._hints.get((name, word))
+        if found is None:
+            if len(self._hints) >= HINTS_MAX:
+                return ""
+            found = self._hints[name, word] = did_you_mean(word[:HINT_LENGTH_MAX], known)
+        return found
 
 
 def _named(node: Node, *, alternatives: bool = True) -> Iterator[tuple[str, Node]]:

@@ -32,6 +32,9 @@ _LISTED_MAX: Final = 1_000
 _EXACT: Final = Context(prec=40_000)
 """Wide enough for every number that is read: 4,000 digits before the point, 16,383 behind it."""
 
+_STEPS_BESIDE: Final = 8
+"""So many whole numbers on each side of one are tried."""
+
 _WHOLE_DIGITS_MAX: Final = 1_000
 """Most digits of a whole number that is written out; a larger one keeps its exponent."""
 
@@ -70,11 +73,21 @@ def others(value: Value) -> list[Value]:
 
 
 def merged(nodes: Iterable[TestNode], value: Value) -> list[Value]:
-    """Return values that several operators at one place may agree on: between bounds, or text of several parts."""
+    """Return values that several operators at one place may agree on: of a list, between bounds, or text of parts."""
     by_name: dict[str, list[JsonValue]] = {}
     for node in nodes:
         by_name.setdefault(node.name, []).append(node.argument)
-    return [*_between(by_name), *_joined(by_name, value)]
+    listed = [one for argument in by_name.get("$in", ()) for one in _nearest_listed(argument, value)]
+    return [*listed, *by_name.get("$eq", ()), *_between(by_name), *_joined(by_name, value)]
+
+
+def beside(value: Value) -> list[Value]:
+    """Return values close to one that is nearly right: for bounds and text of which a few values are excepted."""
+    if isinstance(value, str):
+        return [f"{value}{_OTHER}", f"{_OTHER}{value}", f"{value[:1]}{_OTHER}{value[1:]}", value[:-1]]
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or _is_vast(value):
+        return []
+    return [_plus(value, step * sign) for step in range(1, _STEPS_BESIDE + 1) for sign in (1, -1)]
 
 
 def _between(by_name: Mapping[str, Sequence[JsonValue]]) -> list[Value]:

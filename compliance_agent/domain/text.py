@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(_written(character) for character in text)
 
 
+def one_line(text: str) -> str:
+    r"""Return the text so that it steers no terminal and stays on its line: newline and tab are written out too."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _written(character: str) -> str:
     if character in _KEPT or unicodedata.category(character) not in _STEERING:
         return character

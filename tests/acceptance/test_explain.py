@@ -86,8 +86,8 @@ def test_the_winner_comes_first_then_the_shadowed_then_the_nearest_misses(ask):
         "later",
         "off",
         "few-tries",
-        "another",
         "web-only",
+        "another",
         "far",
     ]
     assert document["more"] == {"matching": 0, "not_matching": 0}
@@ -184,6 +184,13 @@ def test_what_needs_too_many_changes_is_said(ask):
     assert "no small change of the incident would make it match" in out
 
 
+@pytest.mark.parametrize("options", [(), ("--rule", "few-tries"), ("--rule", "web-only")])
+def test_no_line_ends_in_blanks(ask, options):
+    ask.write(RULES, INCIDENT | {"hostname": "front-desk " * 20})
+    _, out, _ = ask(*options)
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
 def test_standard_input_is_read_for_a_dash(ask):
     done = cli("explain", "-", "--rules", str(ask.rules), "-o", "json", stdin=json.dumps(INCIDENT))
     assert json.loads(done.stdout)["winner"] == "wins"
@@ -195,7 +202,10 @@ def test_the_gate_answers_for_the_settings_rules(tmp_path, capsys):
     place = {"site_id": "north-valley", "target_id": "front-desk", "check_id": HEALS}
     for incident, gates in (
         (place, ["the gate allows it: undone, flap, attempts, cooldown"]),
-        ({"check_id": HEALS}, []),
+        (
+            {"check_id": HEALS},
+            ["the gate was not asked: the incident does not say its site_id, target_id and check_id"],
+        ),
     ):
         path.write_text(json.dumps(incident), encoding="utf-8")
         assert run(["explain", str(path), "-c", str(site.settings), "--limit", "0"]) == 0
@@ -273,4 +283,4 @@ def test_the_reference_shows_what_is_printed(tmp_path, monkeypatch, capsys):
     section = REFERENCE.read_text(encoding="utf-8").split("### `explain`")[1]
     command, *documented = section.split("```console\n$ ")[1].split("```")[0].splitlines()
     assert run(command.split()[1:]) == 0
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == documented
+    assert capsys.readouterr().out.splitlines() == documented

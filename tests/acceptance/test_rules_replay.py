@@ -123,6 +123,12 @@ def test_people_see_a_diff_then_the_counts_then_the_rules(replay):
     assert ["gone", "1", "0", "-1"] in [line.split() for line in lines]
 
 
+def test_an_incident_id_stays_on_its_line(replay):
+    replay.write(incidents=[{"incident_id": "i\nline 9: unchanged", "kind": "gone"}])
+    _, out, _ = replay()
+    assert "line 1, incident i\\nline 9: unchanged: no longer matched" in out.splitlines()
+
+
 def test_a_table_shows_the_first_changes_and_counts_the_rest(replay):
     _, out, _ = replay("--limit", "2")
     assert out.count("line ") == 2
@@ -155,6 +161,26 @@ def test_a_bad_incident_names_its_line(replay):
     code, _, err = replay()
     assert code == 1
     assert f"{replay.incidents}:2:" in err
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_after_a_bad_line_no_half_of_a_document_is_written(replay, output):
+    replay.incidents.write_text('{"kind": "gone"}\n{"kind":\n', encoding="utf-8")
+    code, out, err = replay("-o", output)
+    assert (code, out) == (1, "")
+    assert "incidents.ndjson:2:" in err
+
+
+def test_a_long_document_is_whole(replay, monkeypatch):
+    monkeypatch.setattr(rules_replay, "SPOOLED_MAX", 64)
+    _, out, _ = replay("-o", "json")
+    assert len(json.loads(out)["changes"]) == 5
+
+
+def test_a_file_without_an_incident_is_no_clean_result(replay):
+    replay.write(incidents=[])
+    code, out, _ = replay()
+    assert (code, out) == (0, "There is no incident in the file: nothing was compared.\n")
 
 
 def test_progress_of_a_long_replay_is_on_standard_error(replay, monkeypatch):

@@ -11,6 +11,7 @@ from compliance_agent.cli.commands import rules_lint, rules_replay, rules_test
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.domain.text import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,11 +85,11 @@ def _show(admitted: list[dict[str, JsonValue]], aside: list[dict[str, JsonValue]
     for title in ("PRIORITY", "RULE", "SOURCE", "STATE", "ACTION", "NAME"):
         table.add_column(title, overflow="fold", justify="right" if title == "PRIORITY" else "left")
     for row in admitted:
-        table.add_row(*(escape(str(row[key])) for key in ("priority", "rule", "source", "state", "action", "name")))
+        cells = (row[key] for key in ("priority", "rule", "source", "state", "action", "name"))
+        table.add_row(*(escape(one_line(str(cell))) for cell in cells))
     console.print(table)
     console.print(f"\n{plural(len(admitted), 'rule')}; {plural(len(aside), 'rule')} set aside.")
     for row in aside:
-        console.print(
-            f"[yellow]! {escape(str(row['rule']))}[/] {escape(str(row['action']))}: {escape(str(row['reason']))}"
-        )
-        console.print(f"    {escape(str(row['place']))}", style="dim")
+        rule, action, reason, place = (escape(one_line(str(row[key]))) for key in ("rule", "action", "reason", "place"))
+        console.print(f"[yellow]! {rule}[/] {action}: {reason}")
+        console.print(f"    {place}", style="dim")

@@ -15,7 +15,7 @@ from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.rule_lint import Severity, lint
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.engine.admission import admit
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def _show(report: LintReport, content: Content) -> None:
 
     console = out_console()
     for finding in report.findings:
-        head = f"{escape(printable(finding.place))}: [{_STYLE[finding.severity]}]{finding.severity.value}[/]"
-        name = escape(printable(finding.rule_id))
-        console.print(f"{head} {finding.kind.value} {name}: {escape(printable(finding.message))}", soft_wrap=True)
+        head = f"{escape(one_line(finding.place))}: [{_STYLE[finding.severity]}]{finding.severity.value}[/]"
+        name = escape(one_line(finding.rule_id))
+        console.print(f"{head} {finding.kind.value} {name}: {escape(one_line(finding.message))}", soft_wrap=True)
         if finding.hint:
-            console.print(f"    {escape(printable(finding.hint))}", style="dim", soft_wrap=True)
+            console.print(f"    {escape(one_line(finding.hint))}", style="dim", soft_wrap=True)
     errors = sum(finding.severity is Severity.ERROR for finding in report.findings)
     warnings = len(report.findings) - errors
     judged = plural(len(content.rules) + len(content.quarantined), "rule")

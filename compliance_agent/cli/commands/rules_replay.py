@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,7 +15,7 @@ from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, err_console, format_option, out_console, plural
 from compliance_agent.cli.rule_input import read_rule_file, warn_of
 from compliance_agent.domain.rule_comparison import ChangeKind, Comparison
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.wire.json_document import read_ndjson, write_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule import Rule
 
 LIMIT_DEFAULT: Final = 20
+SPOOLED_MAX: Final = 8 << 20
+"""Characters of a JSON document that are kept in memory; more go to a temporary file."""
+
 TOLD_EVERY: Final = 1_000
 """Incidents between two updates of the live line on a terminal."""
 
@@ -137,11 +141,16 @@ def _summary(comparison: Comparison) -> dict[str, JsonValue]:
 
 
 def _stream_json(rows: Iterator[dict[str, JsonValue]], comparison: Comparison) -> None:
-    """Write one document without holding its rows."""
-    click.echo('{"changes":[', nl=False)
-    for index, row in enumerate(rows):
-        click.echo(("," if index else "") + write_json(row), nl=False)
-    click.echo(f'],"summary":{write_json(_summary(comparison))}}}')
+    """Write one document, all or nothing of it, without holding its rows in memory."""
+    with SpooledTemporaryFile(SPOOLED_MAX, mode="w+", encoding="utf-8") as kept:
+        kept.write('{"changes":[')
+        for index, row in enumerate(rows):
+            kept.write(("," if index else "") + write_json(row))
+        kept.write(f'],"summary":{write_json(_summary(comparison))}}}')
+        kept.seek(0)
+        while piece := kept.read(SPOOLED_MAX // 8):
+            click.echo(piece, nl=False)
+    click.echo()
 
 
 @contextmanager
@@ -170,6 +179,9 @@ def _show(first: list[dict[str, JsonValue]], comparison: Comparison, before_path
 
     console = out_console()
     total = comparison.changes.total()
+    if not total:
+        console.print(Text("There is no incident in the file: nothing was compared.", style="bold yellow"))
+        return
     if not comparison.changed:
         console.print(Text(f"Nothing changes: {plural(total, 'incident')}, the same answers.", style="bold"))
         return
@@ -205,11 +217,11 @@ def _line(row: dict[str, JsonValue]) -> object:
     assert isinstance(number, int)  # noqa: S101 - built above
     title = f"line {number + 1}"
     if isinstance(name, str):
-        title += f", incident {printable(name)}"
+        title += f", incident {one_line(name)}"
     text = Text(f"{title}: {_TITLES[ChangeKind(str(row['change']))]}\n")
     text.append(f"  - {_told(row['before'])}\n", style="red")
     return text.append(f"  + {_told(row['after'])}", style="green")
 
 
 def _told(answer: JsonValue) -> str:
-    return f"{answer['rule']} → {answer['action']}" if isinstance(answer, dict) else "(no rule)"
+    return one_line(f"{answer['rule']} → {answer['action']}") if isinstance(answer, dict) else "(no rule)"

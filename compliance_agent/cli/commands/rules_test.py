@@ -15,7 +15,7 @@ from compliance_agent.cli.common import settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
 from compliance_agent.cli.rule_input import rules_file_option, rules_in_force, warn_of
-from compliance_agent.domain.text import printable
+from compliance_agent.domain.text import one_line
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.rule_cases import read_rule_cases
@@ -81,21 +81,20 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _show(results: Sequence[CaseResult], failed: int) -> None:
-    from rich.padding import Padding
     from rich.text import Text
+
+    from compliance_agent.cli.indented import Indented
 
     console = out_console()
     passed = len(results) - failed
     for one in results:
         if not one.passed:
-            title = Text.assemble(
-                ("✗ ", "bold red"), (printable(one.case.name), "bold"), (f"  {one.case.place}", "dim")
-            )
+            title = Text.assemble(("✗ ", "bold red"), (one_line(one.case.name), "bold"), (f"  {one.case.place}", "dim"))
             console.print(title)
             for line in one.lines():
-                console.print(Padding(_styled(line), (0, 0, 0, 4)))
+                console.print(Indented(_styled(line), 4))
         elif passed <= PASSED_SHOWN_MAX:
-            console.print(Text.assemble(("✓ ", "green"), printable(one.case.name)))
+            console.print(Text.assemble(("✓ ", "green"), one_line(one.case.name)))
     summary = f"{plural(len(results), 'case')}: {passed} passed, {failed} failed."
     console.print(Text(f"\n{summary}", style="bold red" if failed else "bold"))
 

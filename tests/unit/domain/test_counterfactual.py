@@ -76,6 +76,10 @@ CHANGES = [
     ({"a": {"$gt": 5, "$lt": 6}}, {"a": 3}, "a were 5.5"),
     ({"a": {"$prefix": "web-", "$suffix": ".example"}}, {"a": "x"}, 'a were "web-.example"'),
     ({"$and": [{"$or": [{"a": 1}, {"b": 2}]}, {"$not": {"a": 1}}]}, {"a": 3}, "b were 2"),
+    ({"a": {"$lt": 10, "$nin": [9]}}, {"a": 12}, "a were 8"),
+    ({"a": {"$gte": "ab", "$in": ["A", "b"]}}, {"a": 1}, 'a were "b"'),
+    ({"a": {"$wildcard": "*.conf", "$ne": ".conf"}}, {}, 'a were "other.conf"'),
+    ({"$and": [{"a": {"$gte": 1}}, {"$or": [{"a": False}, {"b": 2}]}]}, {"a": False}, "a were 1 and b were 2"),
     # alternatives: the one with the cheapest change
     ({"$or": [{"a": 1, "b": 2}, {"c": 3}]}, {}, "c were 3"),
     ({"$or": [{"check_id": "B"}, {"facts": {"x": 1}}]}, {"check_id": "A", "facts": {}}, "facts.x were 1"),
@@ -287,8 +291,27 @@ def test_misses_rank_by_failing_clauses_then_cost_then_precedence() -> None:
     found = explain_rules(
         rules({"a": 1, "b": 1}, {"site_id": 1}, {"check_id": 1}, {"c": 1}, {"b": 1}), {"x": 1}, limit=4
     )
-    assert [one.rule.rule_id for one in found.nearest] == ["R3", "R4", "R2", "R1"]
+    assert [one.rule.rule_id for one in found.nearest] == ["R3", "R4", "R1", "R0"]
     assert (found.winner, found.nearest_more) == (None, 1)
+
+
+def test_a_rule_for_this_check_is_nearer_than_rules_for_other_checks() -> None:
+    others = [{"check_id": f"LIN-{number}"} for number in range(60)]
+    mine = {"check_id": "LIN-99", "facts": {"number": {"$gt": 4}, "user": "root"}}
+    found = explain_rules(rules(*others, mine), {"check_id": "LIN-99", "facts": {"number": 1}}, limit=1)
+    assert [one.rule.rule_id for one in found.nearest] == ["R60"]
+
+
+def test_of_two_rules_that_miss_by_one_clause_the_one_that_is_about_the_incident_is_nearer() -> None:
+    unrelated, mine = {"severity": "critical"}, {"check_id": "LIN-99", "hostname": {"$regex": "^web-[0-9]+$"}}
+    found = explain_rules(rules(unrelated, mine), {"check_id": "LIN-99", "hostname": "db"}, limit=2)
+    assert [one.rule.rule_id for one in found.nearest] == ["R1", "R0"]
+
+
+def test_an_alternative_that_fails_by_less_counts() -> None:
+    either = {"$or": [{"check_id": "LIN-1"}, {"a": 1, "b": 1}]}
+    found = explain_rules(rules({"check_id": "LIN-1"}, either), {"check_id": "LIN-9"}, limit=2)
+    assert [one.rule.rule_id for one in found.nearest] == ["R1", "R0"]
 
 
 def test_a_disabled_rule_whose_pattern_matches_is_the_nearest_miss() -> None:

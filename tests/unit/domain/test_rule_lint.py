@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from compliance_agent.domain import rule_vocabulary
 from compliance_agent.domain.pattern import PatternError, compile_pattern
 from compliance_agent.domain.rule import Action, QuarantinedRule, Rule, RuleSource
 from compliance_agent.domain.rule_lint import FindingKind, Severity, lint
 from compliance_agent.domain.rule_overlap import Relation, related_rules
 from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.domain.rule_vocabulary import FIELDS
+from compliance_agent.domain.suggestion import did_you_mean
 from tests.support.content import shipped
 from tests.support.pattern_strategies import random_incident, random_pattern, seeded
 
@@ -249,6 +251,10 @@ def test_the_fields_of_an_incident_are_known() -> None:
         ({"$not": {"p": 1}}, {"p": 2}),
         ({"$or": [{"p": 1}, {"q": 1}]}, {"q": 1, "r": 2}),
         ({"p": {"$regex": "x"}}, {"p": {"$regex": "x", "$suffix": "y"}}),
+        ({"p": {"$exists": True}}, {"$or": [{"p": "x"}, {"p": "y"}]}),
+        ({"n": {"$gte": 0, "$lt": 20}}, {"$or": [{"n": 3}, {"n": 4}]}),
+        ({"p": {"$ne": "z"}}, {"$or": [{"p": {"$prefix": "a"}, "q": 1}, {"p": {"$gt": 3}}]}),
+        ({"f": {"p": {"$ne": "z"}}}, {"f": {"$or": [{"p": {"$prefix": "a"}}, {"p": {"$gt": 3}}]}}),
         ({"p": {"q": {"$contains": 1}}}, {"p": {"q": {"$eq": [1]}}}),
     ],
     ids=str,
@@ -281,3 +287,22 @@ def test_no_hidden_rule_ever_wins() -> None:
             first = rule_set.first(incident)
             assert first is None or first.rule_id not in found
     assert hidden > 20
+
+
+def test_of_many_known_words_a_hint_lists_the_first() -> None:
+    assert did_you_mean("zzz", [f"LIN-{number:03}" for number in range(400)]).endswith("LIN-019 and 380 more")
+
+
+def test_an_unknown_word_is_looked_up_once(catalogue, monkeypatch) -> None:
+    asked: list[str] = []
+
+    def hint(word: str, _known: object) -> str:
+        asked.append(word)
+        return "a hint"
+
+    monkeypatch.setattr(rule_vocabulary, "did_you_mean", hint)
+    monkeypatch.setattr(rule_vocabulary, "HINTS_MAX", 2)
+    rules = [rule(f"R{number}", {"incident_type": name}) for number, name in enumerate(("x", "x", "y", "z"))]
+    found = lint(RuleSet(rules), [], catalogue).findings
+    hints = {one.rule_id: one.hint for one in found if one.kind is FindingKind.UNKNOWN_VALUE}
+    assert (asked, hints) == (["x", "y"], {"R0": "a hint", "R1": "a hint", "R2": "a hint", "R3": ""})
