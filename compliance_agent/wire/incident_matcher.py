@@ -106,6 +106,8 @@ def _matching(rules: Rules[Item], source: str) -> Callable[[bytes], list[Item]]:
 def _type_of(form: Form | None, path: Path, picking: Picking[Any]) -> Any:  # noqa: ANN401 - made on the spot
     """Return what msgspec is to make of an object: one attribute for each field of its form."""
     if form is None:
+        if path in picking.inexact_below:
+            return dict[str, _ORDERED]  # type: ignore[valid-type]  # mypy takes a union for no type here
         return _ORDERED if path in picking.inexact else Any
     fields: list[tuple[str, Any, Any]] = []
     for number, (key, below) in enumerate(form.items()):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.domain.pattern_index import leaves, texts
 from compliance_agent.domain.pattern_index.parts import Shapes
 from compliance_agent.domain.pattern_index.plan import has_telling_test, plan_of
-from compliance_agent.domain.pattern_index.rows import COPIES_MAX, Requirement, is_delicate
+from compliance_agent.domain.pattern_index.rows import COPIES_MAX, Requirement, is_delicate, is_number
 from compliance_agent.domain.pattern_index.tree import Part
 from compliance_agent.domain.pattern_nodes import TestNode
 
@@ -54,7 +54,7 @@ class Builder:
 
     Attributes:
         paths: Every place of the document that the index looks at.
-        exact: Those of the places whose numbers are looked at otherwise than by order.
+        exact: Those whose numbers are looked at otherwise than by order.
         shapes: What the nodes are made by.
 
     """
@@ -89,7 +89,7 @@ class Builder:
                 continue
             same = self._keys.setdefault  # equal keys of all tables are one object, which keeps memory small and near
             table: dict[object, Target] = {same(key, key): self.target(rows, depth + 1) for key, rows in split.items()}
-            self._look_exactly(path)
+            self._look_at(path, exactly=any(is_number(key) for key in table))
             if any(is_delicate(key) for key in table):
                 further.append(Part(("delicate", path), table))
             else:
@@ -108,17 +108,17 @@ class Builder:
             return target
         return self.shapes.node([target] if isinstance(target, int) else target, (), is_root=True)
 
-    def _look_exactly(self, *paths: Path) -> None:
-        self.paths.update(paths)
-        self.exact.update(paths)
+    def _look_at(self, path: Path, *, exactly: bool) -> None:
+        """Take note of a place; ``exactly`` when another number near the one that stands there may be told from it."""
+        self.paths.add(path)
+        if exactly:
+            self.exact.add(path)
 
     def _leaf(self, group: Group, depth: int) -> list[Part]:
         if group.kind == "exists":
             self.paths.update((*group.path, name) for (name, _), _row in group.entries)
-        elif group.kind == "number":
-            self.paths.add(group.path)
         else:
-            self._look_exactly(group.path)
+            self._look_at(group.path, exactly=group.kind in {"any", "contains"})
         return _LEAVES[group.kind](group.path, group.entries, lambda rows: self.target(rows, depth + 1))
 
     def _candidate(self, row: Row) -> Part:
@@ -137,7 +137,9 @@ class Builder:
                 conditions.append(("prefix", path, node.argument))
             else:
                 conditions.append(("test", path, getattr(node, "test", node.matches)))
-        self._look_exactly(*(path for _, path, _ in conditions))
+        for operation, path, data in conditions:
+            is_text = operation == "prefix" or (operation == "equals" and not is_number(data))
+            self._look_at(path, exactly=not is_text)
         shape = tuple((operation, path) for operation, path, _ in conditions)
         return Part(("candidate", shape), (row.rank, *(data for *_, data in conditions)))
 

@@ -32,6 +32,7 @@ class Picking(Generic[Item]):
     Attributes:
         form: What such a document holds.
         inexact: Places at which a number may have been read as the ``float`` next to it.
+        inexact_below: Objects of which this holds for every field.
         looks_inside: Whether more than a scalar may be looked at anywhere.
         run: Called with ``root``, such a document and an empty list, it puts the ranks of what matches into
             the list. Raises ``NearNumberError`` where a ``float`` is not exact enough.
@@ -42,6 +43,7 @@ class Picking(Generic[Item]):
 
     form: Form
     inexact: frozenset[Path]
+    inexact_below: frozenset[Path]
     looks_inside: bool
     run: Run
     root: Node
@@ -78,7 +80,7 @@ class PatternIndex(Generic[Item]):
         self._answer = _answering(items, repeats=repeats)
         self.matching = _matching(self._root[0].parsed, self._root, self._answer)
         self.paths: frozenset[Path] = frozenset(builder.paths)
-        self._inexact = frozenset(builder.paths - builder.exact)
+        self._exact = frozenset(builder.exact)
         self._looks_inside = any(may_look_inside(test.node) for row in rows for test in row.tests)
 
     def picking(self) -> Picking[Item] | None:
@@ -90,7 +92,16 @@ class PatternIndex(Generic[Item]):
         if form is None:
             return None
         self._shapes.pick(form)
-        return Picking(form, self._inexact, self._looks_inside, self._root[0].picked, self._root, self._answer)
+        below = frozenset(path[:-1] for path in self.paths) - self.paths
+        return Picking(
+            form,
+            inexact=self.paths - self._exact,
+            inexact_below=below - {path[:-1] for path in self._exact},
+            looks_inside=self._looks_inside,
+            run=self._root[0].picked,
+            root=self._root,
+            answer=self._answer,
+        )
 
 
 def _matching(

@@ -69,6 +69,11 @@ def is_delicate(key: Key | object) -> bool:
     return key is None or isinstance(key, BooleanKey) or (isinstance(key, int | Decimal) and key in {0, 1})
 
 
+def is_number(key: Key | object) -> bool:
+    """Tell whether a key is a number."""
+    return isinstance(key, int | Decimal)
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One part of a pattern at one place.
