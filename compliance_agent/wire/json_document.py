@@ -133,13 +133,18 @@ def read_ndjson(lines: Iterable[bytes], *, source: str) -> Iterator[tuple[int, d
 
     """
     for number, line in enumerate(lines):
-        stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 0 else line.strip()
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+        stripped = text.strip()
         if not stripped:
             continue
         try:
             value = read_json(stripped, source=source)
         except InputError as error:
-            problems = [dataclasses.replace(problem, line=number + 1) for problem in error.problems]
+            before = text.index(stripped[:1])
+            problems = [
+                dataclasses.replace(problem, line=number + 1, column=problem.column + before)
+                for problem in error.problems
+            ]
             raise InputError(problems) from None
         if not isinstance(value, dict):
             message = f"a line must hold a JSON object, this is {kind_of(value)}"

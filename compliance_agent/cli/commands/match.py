@@ -13,8 +13,7 @@ from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
 from compliance_agent.domain.pattern_index.index import PatternIndex
 from compliance_agent.wire.document import read_document
-from compliance_agent.wire.json_document import read_json, read_ndjson
-from compliance_agent.wire.located import Located
+from compliance_agent.wire.json_document import read_ndjson
 from compliance_agent.wire.rule_document import read_offline_rules
 
 if TYPE_CHECKING:
@@ -56,14 +55,9 @@ def command(rules_path: Path, incidents_path: Path, output: str) -> int:
 def _rules(path: Path) -> list[OfflineRule]:
     """Read the rules and put the enabled ones in order of precedence: priority (low first), then id.
 
-    A file that begins with a brace is JSON whatever its name: numbers and places are exact there.
+    A file that begins with a brace is JSON whatever its name: numbers are exact there.
     """
-    data = read_input(path)
-    source = str(path)
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-        document = Located(read_json(data, source=source), source)
-    else:
-        document = read_document(data, source=source)
+    document = read_document(read_input(path), source=str(path), by_content=True)
     rules = [rule for rule in read_offline_rules(document) if rule.enabled]
     return sorted(rules, key=lambda rule: (rule.priority, rule.rule_id))
 

@@ -142,6 +142,12 @@ def test_a_line_that_is_no_object_is_refused_by_its_number(bad: bytes) -> None:
     assert caught.value.problems[0].line == 3
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_ndjson_counts_columns_from_the_start_of_the_line(mark: bytes) -> None:
+    with pytest.raises(InputError, match=r"^f:1:10: NaN"):
+        list(read_ndjson([mark + b'  {"a":  NaN}\r\n'], source="f"))
+
+
 def test_ndjson_is_read_lazily() -> None:
     rows = read_ndjson([b"{}", b"x"], source="f")
     assert next(rows) == (0, {})
