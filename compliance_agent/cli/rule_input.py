@@ -10,6 +10,7 @@ import click
 
 from compliance_agent.adapters.input_files import read_input
 from compliance_agent.app.assemble import load_content
+from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.common import settings_for
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.rule_set import RuleSet
@@ -66,10 +67,11 @@ def read_rule_file(path: Path) -> LoadedRules:
             set aside, as on an appliance.
 
     """
-    document = read_document(read_input(path), source=str(path), by_content=True)
-    read, quarantined = read_rules(document, source=RuleSource.LOCAL)
-    kept, repeated = merge_rules(read)
-    return LoadedRules(RuleSet(kept), (*quarantined, *repeated))
+    with long_lived():
+        document = read_document(read_input(path), source=str(path), by_content=True)
+        read, quarantined = read_rules(document, source=RuleSource.LOCAL)
+        kept, repeated = merge_rules(read)
+        return LoadedRules(RuleSet(kept), (*quarantined, *repeated))
 
 
 def rules_in_force(rules_path: Path | None, config: Path | None, *, local: bool) -> LoadedRules:

@@ -88,8 +88,8 @@ def _ne(argument: JsonValue) -> Test:
 
 def _is_one_of(choices: Sequence[JsonValue]) -> Callable[[JsonValue], bool]:
     """Look a value up among the choices: as fast among ten thousand of them as among ten."""
-    keys = frozenset(canonical(choice) for choice in choices)
-    kinds = frozenset(kind_of(choice) for choice in choices)
+    keys = frozenset(map(canonical, choices))
+    kinds = frozenset(map(kind_of, choices))
     return lambda value: kind_of(value) in kinds and canonical(value) in keys
 
 
@@ -277,10 +277,12 @@ def _check_argument(value: JsonValue, depth: int = 0) -> None:
         raise OperatorRefusedError(message)
     if isinstance(value, Mapping):
         for item in value.values():
-            _check_argument(item, depth + 1)
+            if type(item) is not str:
+                _check_argument(item, depth + 1)
     elif kind_of(value) is Kind.ARRAY and isinstance(value, Sequence):
         for item in value:
-            _check_argument(item, depth + 1)
+            if type(item) is not str:
+                _check_argument(item, depth + 1)
 
 
 def _checked(build: Callable[[JsonValue], Test]) -> Callable[[JsonValue], Test]:

@@ -60,13 +60,14 @@ def read_json(text: str | bytes, *, source: str) -> JsonValue:
             ``Infinity``, a NUL character or half a surrogate pair. Names line and column.
 
     """
-    if is_usual(text):
+    if is_usual(text, nested=False):
         try:
             usual: JsonValue = _READ_USUAL(text)
         except UNUSUAL:
             pass  # what follows knows how to read it, or what is wrong with it
         else:
-            return usual
+            if not _may_be_deep(text):
+                return usual
     decoded = decode(text, source=source)
     if decoded.count("{") + decoded.count("[") > DEPTH_MAX:
         _refuse_depth(decoded, source)
@@ -101,6 +102,31 @@ def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
             return False
         return not nested or text.count(b"{") + text.count(b"[") <= DEPTH_MAX
     return False
+
+
+def _may_be_deep(data: str | bytes) -> bool:
+    """Tell whether JSON may be nested too deep: of its brackets alone the innermost pairs go, time and again.
+
+    The reader below counts levels exactly; it is slower, and only asked where this takes too long.
+    """
+    assert isinstance(data, bytes)  # noqa: S101 - of text nothing is usual
+    if data.count(b"{") + data.count(b"[") <= DEPTH_MAX:
+        return False
+    outside = _STRING.sub(b"", data) if _BACKSLASH in data else b"".join(data.split(b'"')[::2])
+    brackets = outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+    left = _PASSES_MAX * len(data)
+    for _ in range(DEPTH_MAX):
+        left -= len(brackets)
+        if not brackets or left < 0:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_PASSES_MAX: Final = 8
+_ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def exact_reader(form: Any = Any) -> Callable[[str | bytes], Any]:  # noqa: ANN401 - any type msgspec knows

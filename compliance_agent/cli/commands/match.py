@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compliance_agent.adapters.input_files import read_input
+from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
 from compliance_agent.domain.pattern_index.index import PatternIndex
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
 @format_option
 def command(rules_path: Path, incidents_path: Path, output: str) -> int:
     """For each incident, in input order, tell which rules match, in order of precedence."""
-    rules = _rules(rules_path)
-    rows = _rows(rules, incidents_path)
+    with long_lived():
+        index = PatternIndex((rule.pattern, rule.rule_id) for rule in _rules(rules_path))
+    rows = _rows(index, incidents_path)
     if output == Format.NDJSON:
         print_ndjson(rows)
     elif output == Format.JSON:
@@ -62,16 +64,15 @@ def _rules(path: Path) -> list[OfflineRule]:
     return sorted(rules, key=lambda rule: (rule.priority, rule.rule_id))
 
 
-def _rows(rules: list[OfflineRule], incidents_path: Path) -> Iterator[dict[str, JsonValue]]:
+def _rows(index: PatternIndex[str], incidents_path: Path) -> Iterator[dict[str, JsonValue]]:
     if str(incidents_path) == "-":
-        yield from _match(rules, sys.stdin.buffer, "<stdin>")
+        yield from _match(index, sys.stdin.buffer, "<stdin>")
     else:
         with incidents_path.open("rb") as lines:
-            yield from _match(rules, lines, str(incidents_path))
+            yield from _match(index, lines, str(incidents_path))
 
 
-def _match(rules: list[OfflineRule], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
-    index = PatternIndex((rule.pattern, rule.rule_id) for rule in rules)
+def _match(index: PatternIndex[str], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
     for number, incident in read_ndjson(lines, source=source):
         yield {"incident": number, "rules": list(index.matching(incident))}
 
