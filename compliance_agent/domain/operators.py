@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import operator
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -245,8 +246,14 @@ def _cidr(argument: JsonValue) -> Test:
     return test
 
 
+_LENGTH: Final = re.compile(r"\A[^/%]*(?:/(?:0|[1-9][0-9]*))?\Z")
+
+
 def _network(source: JsonValue) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     text = _text(source)
+    if not _LENGTH.search(text):  # Python reads netmasks, leading zeros and zones too; PostgreSQL's cidr does not
+        message = f"not a network: {text[:60]!r} has a netmask, a zone, or an odd prefix length"
+        raise OperatorRefusedError(message, hint="write the prefix length, like 192.0.2.0/24 or 2001:db8::/32")
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
