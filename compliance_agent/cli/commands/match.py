@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.adapters.input_files import read_input
+from compliance_agent.adapters.input_files import open_input, read_input
 from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
@@ -68,7 +68,7 @@ def _rows(index: PatternIndex[str], incidents_path: Path) -> Iterator[dict[str, 
     if str(incidents_path) == "-":
         yield from _match(index, sys.stdin.buffer, "<stdin>")
     else:
-        with incidents_path.open("rb") as lines:
+        with open_input(incidents_path) as lines:
             yield from _match(index, lines, str(incidents_path))
 
 
