@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import os
+import select
+import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from compliance_agent.errors import InputError, InputProblem
 
 SIZE_MAX_BYTES: Final = 16 << 20
 """Largest input file that is read at all; the readers' own limits are lower."""
 
+WRITER_WAIT_S: Final = 30
+"""Longest wait for the first byte of a pipe, in seconds; opening one without a writer would wait for ever."""
+
 
 def read_input(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        InputError: It is missing, no file, unreadable or larger than ``SIZE_MAX_BYTES``.
+        InputError: It is missing, no file, unreadable or larger than ``SIZE_MAX_BYTES``, or a pipe to which
+            nobody writes.
 
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(SIZE_MAX_BYTES + 1)
     except OSError as error:
         raise InputError([unreadable(path, error)]) from error
     if len(data) > SIZE_MAX_BYTES:
         raise InputError([InputProblem(str(path), f"larger than {SIZE_MAX_BYTES:,} bytes")])
     return data
+
+
+def open_input(path: Path) -> BinaryIO:
+    """Open a file for reading; of a named pipe, wait for a writer no longer than ``WRITER_WAIT_S``.
+
+    Raises:
+        OSError: It is missing or may not be read.
+        InputError: It is a pipe to which nobody writes.
+
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # a folder is refused here
+    try:
+        _wait_for_a_writer(path, file)
+    except BaseException:
+        file.close()
+        raise
+    os.set_blocking(file.fileno(), True)
+    return file
+
+
+def _wait_for_a_writer(path: Path, file: BinaryIO) -> None:
+    if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode) and not select.select([file], [], [], WRITER_WAIT_S)[0]:
+        hint = "write to it before it is read, or name a file"
+        raise InputError([InputProblem(str(path), f"a pipe that held nothing for {WRITER_WAIT_S} s", hint=hint)])
 
 
 def unreadable(path: Path, error: OSError) -> InputProblem:

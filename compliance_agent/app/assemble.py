@@ -21,6 +21,7 @@ from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.adapters.transports.local import LocalTransport
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of
+from compliance_agent.app.long_lived import long_lived
 from compliance_agent.app.settings import catalogue_problems
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
@@ -71,6 +72,7 @@ class Content:
     quarantined: tuple[QuarantinedRule, ...]
 
 
+@long_lived()
 def load_content(settings: Settings) -> Content:
     """Read runbooks and rules and judge them against each other.
 

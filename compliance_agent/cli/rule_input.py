@@ -10,13 +10,12 @@ import click
 
 from compliance_agent.adapters.input_files import read_input
 from compliance_agent.app.assemble import load_content
+from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.common import settings_for
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.rule_set import RuleSet
 from compliance_agent.domain.text import one_line
 from compliance_agent.wire.document import read_document
-from compliance_agent.wire.json_document import read_json
-from compliance_agent.wire.located import Located
 from compliance_agent.wire.rule_document import merge_rules, read_rules
 
 if TYPE_CHECKING:
@@ -62,22 +61,18 @@ def rules_file_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def read_rule_file(path: Path) -> LoadedRules:
     """Read one rule file by itself. Runbooks are not looked at: an action need only be ``prefix:argument``.
 
-    A file that begins with a brace is JSON whatever its name: numbers and places are exact there.
+    A file that begins with a brace is JSON whatever its name: numbers are exact there.
 
     Raises:
         InputError: It cannot be read, or is no rules document. A rule that cannot be understood is
             set aside, as on an appliance.
 
     """
-    data = read_input(path)
-    source = str(path)
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-        document = Located(read_json(data, source=source), source)
-    else:
-        document = read_document(data, source=source)
-    read, quarantined = read_rules(document, source=RuleSource.LOCAL)
-    kept, repeated = merge_rules(read)
-    return LoadedRules(RuleSet(kept), (*quarantined, *repeated))
+    with long_lived():
+        document = read_document(read_input(path), source=str(path), by_content=True)
+        read, quarantined = read_rules(document, source=RuleSource.LOCAL)
+        kept, repeated = merge_rules(read)
+        return LoadedRules(RuleSet(kept), (*quarantined, *repeated))
 
 
 def rules_in_force(rules_path: Path | None, config: Path | None, *, local: bool) -> LoadedRules:

@@ -9,7 +9,7 @@ cannot express (a negated object, an alternative) is kept as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from compliance_agent.domain.json_value import Kind, canonical, kind_of
@@ -27,7 +27,7 @@ from compliance_agent.domain.pattern_nodes import (
 from compliance_agent.domain.text_constraints import COMPLEMENT, Interval, TextNeeds
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
     from decimal import Decimal
 
     from compliance_agent.domain.json_value import JsonValue
@@ -56,6 +56,7 @@ class Budget:
     """Steps that one analysis may still take; a step is about a microsecond or two."""
 
     left: int
+    _known: dict[int, tuple[Node, dict[Hashable, Value]]] = field(default_factory=dict, repr=False)
 
     def spend(self, steps: int = 1) -> None:
         """Take steps.
@@ -68,6 +69,21 @@ class Budget:
         if self.left < 0:
             raise BudgetError
 
+    def renew(self, steps: int) -> None:
+        """Begin a new analysis with so many steps."""
+        self.left = steps
+        self._known.clear()
+
+    def keyed(self, node: ScalarNode | TestNode) -> dict[Hashable, Value]:
+        """Return the values that a clause names, by their keys; of equal ones the first. Not to be changed.
+
+        A clause is taken in once for each assumption, and its values may be long: their keys are kept.
+        """
+        known = self._known.get(id(node))
+        if known is None:  # the node is kept too, so that no other one takes its id
+            known = self._known[id(node)] = (node, _keyed(node))
+        return known[1]
+
 
 def bit_of(value: Value) -> int:
     """Return the bit of the value's kind, or ``ABSENT``."""
@@ -79,22 +95,44 @@ def key_of(value: Value) -> Hashable:
     return value if isinstance(value, Missing) else canonical(value)
 
 
-def keyed(values: Iterable[Value]) -> dict[Hashable, Value]:
-    """Return the values by their keys; of equal ones the first."""
-    found: dict[Hashable, Value] = {}
-    for value in values:
-        found.setdefault(key_of(value), value)
-    return found
-
-
 def listed(argument: JsonValue) -> Sequence[JsonValue]:
     """Return the list that ``$in`` or ``$nin`` was given."""
     assert isinstance(argument, Sequence)  # noqa: S101 - the operators' builders see to it
     return argument
 
 
-def _values(node: TestNode) -> Sequence[JsonValue]:
-    return [node.argument] if node.name in {"$eq", "$ne"} else listed(node.argument)
+def _keyed(node: ScalarNode | TestNode) -> dict[Hashable, Value]:
+    if isinstance(node, ScalarNode):
+        return {key_of(node.expected): node.expected}
+    if node.name in {"$eq", "$ne"}:
+        return {key_of(node.argument): node.argument}
+    found: dict[Hashable, Value] = {}
+    for value in listed(node.argument):
+        found.setdefault(key_of(value), value)
+    return found
+
+
+_ELEMENTS_A_STEP: Final = 16
+_CHARACTERS_A_STEP: Final = 1_024
+
+
+def bulk(value: Value) -> int:
+    """Return about how many steps reading the value takes, which each clause may have to do."""
+    if isinstance(value, str):
+        return 1 + len(value) // _CHARACTERS_A_STEP
+    if not isinstance(value, Mapping | Sequence):
+        return 1
+    count, left = 0, [value]
+    while left:
+        inner = left.pop()
+        count += len(inner) // _CHARACTERS_A_STEP if isinstance(inner, str) else len(inner)
+        if not isinstance(inner, str):
+            items = inner.values() if isinstance(inner, Mapping) else inner
+            left += [item for item in items if isinstance(item, _LONG)]
+    return 1 + count // _ELEMENTS_A_STEP
+
+
+_LONG: Final = (str, list, tuple, Mapping)
 
 
 def weight(node: Node) -> int:
@@ -191,7 +229,7 @@ class Place:
         if isinstance(node, TestNode):
             self._hold_test(node)
         elif isinstance(node, ScalarNode):
-            self._allow([node.expected])
+            self._allow(self.budget.keyed(node))
         elif isinstance(node, ObjectNode):
             self.kinds &= OBJECT
             self.tests.append((node, True))
@@ -208,7 +246,7 @@ class Place:
 
     def _add_failing(self, node: Node) -> None:
         if isinstance(node, ScalarNode):
-            self._forbid([node.expected])
+            self._forbid(self.budget.keyed(node))
         elif isinstance(node, TestNode):
             self._fail_test(node)
         else:
@@ -225,7 +263,7 @@ class Place:
 
     def accepts(self, value: Value) -> bool:
         """Tell whether every clause taken in holds for the value, by the reference meaning."""
-        self.budget.spend(sum(weight(node) for node, _ in self.nodes))
+        self.budget.spend(bulk(value) * sum(weight(node) for node, _ in self.nodes))
         return bool(self.base & bit_of(value)) and all(node.matches(value) is positive for node, positive in self.nodes)
 
     def assuming(self, node: Node, *, without: Sequence[AnyNode] = ()) -> Place:
@@ -239,23 +277,21 @@ class Place:
         place.add(node)
         return place
 
-    def _allow(self, values: Sequence[Value]) -> None:
-        self.budget.spend(len(values))
-        found = keyed(values)
-        self.finite = found if self.finite is None else {key: found[key] for key in self.finite if key in found}
+    def _allow(self, found: Mapping[Hashable, Value]) -> None:
+        self.budget.spend(len(found))
+        self.finite = dict(found) if self.finite is None else {key: found[key] for key in self.finite if key in found}
 
-    def _forbid(self, values: Sequence[Value]) -> None:
-        self.budget.spend(len(values))
-        found = keyed(values)
-        self.forbidden = found if self.forbidden is None else self.forbidden | found
+    def _forbid(self, found: Mapping[Hashable, Value]) -> None:
+        self.budget.spend(len(found))
+        self.forbidden = {**(self.forbidden or {}), **found}
 
     def _hold_test(self, node: TestNode) -> None:
         name, argument = node.name, node.argument
         if name in {"$eq", "$in"}:
-            self._allow(_values(node))
+            self._allow(self.budget.keyed(node))
         elif name in {"$ne", "$nin"}:
             self.kinds &= PRESENT
-            self._forbid(_values(node))
+            self._forbid(self.budget.keyed(node))
         elif name == "$exists":
             self.kinds &= PRESENT if argument is True else ABSENT
         elif name in COMPLEMENT:
@@ -266,15 +302,16 @@ class Place:
             self.kinds &= STRING if name != "$contains" else ARRAY | STRING if isinstance(argument, str) else ARRAY
             if self.kinds & STRING:
                 self.budget.spend(8 * (weight(node) - 1))  # networks take longer than other values of a list
+                self.budget.spend(bulk(argument) - 1 if isinstance(argument, str) else 0)
                 self._text().add(name, argument)
             if name == "$contains":
                 self.element_nodes.append(ScalarNode(argument))  # equality, whatever its kind
 
     def _fail_test(self, node: TestNode) -> None:
         if node.name in {"$eq", "$in"}:
-            self._forbid(_values(node))
+            self._forbid(self.budget.keyed(node))
         elif node.name in {"$ne", "$nin"}:
-            self._allow([MISSING, *_values(node)])
+            self._allow({MISSING: MISSING, **self.budget.keyed(node)})
         elif node.name == "$exists":
             self.kinds &= ABSENT if node.argument is True else PRESENT
         elif node.name in COMPLEMENT:
@@ -291,6 +328,7 @@ class Place:
         self.tests.append((node, operator == node.name))
         limit = node.argument
         if isinstance(limit, str):
+            self.budget.spend(bulk(limit) - 1)
             self._text().add(operator, limit)
         else:
             assert not isinstance(limit, Sequence | Mapping) and limit is not None  # noqa: S101, PT018 - builder

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 STEPS_MAX: Final = 100_000
 """Steps for one pattern; one that needs more is taken as possible."""
 
+BLAME_STEPS_MAX: Final = 500_000
+"""Steps to find out which clauses of an impossible pattern exclude each other; beyond them it is said of all."""
+
 _SHOWN_MAX: Final = 60
 """Most characters of one clause in a message."""
 
@@ -82,28 +85,37 @@ def find_contradiction(root: Node, source: JsonValue) -> Contradiction | None:
         source: The same as written, for the message.
 
     """
+    budget = Budget(STEPS_MAX)
     try:
-        return _find(root, source, "", OBJECT)
+        place = _impossible(root, OBJECT, budget)
     except (BudgetError, RecursionError):
         return None
-
-
-def _find(node: Node, source: JsonValue, path: str, base: int) -> Contradiction | None:
-    place = Place(base, Budget(STEPS_MAX))
-    place.add(node)
-    if possible(place):
+    if place is None:
         return None
+    budget.left = BLAME_STEPS_MAX
     try:
-        return _blame(_culprits(list(_literals(node, source, (), path, path)), _deepest(place), base), base)
+        return _explain(place, root, source, "", OBJECT)
     except BudgetError:
-        return Contradiction(path, "its clauses can never hold together", "")
+        return Contradiction("", "its clauses can never hold together", "")
 
 
-def _culprits(literals: list[_Literal], keys: tuple[str, ...], base: int) -> list[_Literal]:
+def _impossible(node: Node, base: int, budget: Budget) -> Place | None:
+    """Return what is known of the value that the node asks for when there is no such value, else ``None``."""
+    place = Place(base, budget)
+    place.add(node)
+    return None if possible(place) else place
+
+
+def _explain(place: Place, node: Node, source: JsonValue, path: str, base: int) -> Contradiction:
+    literals = _culprits(list(_literals(node, source, (), path, path)), _deepest(place), base, place.budget)
+    return _blame(literals, base, place.budget)
+
+
+def _culprits(literals: list[_Literal], keys: tuple[str, ...], base: int, budget: Budget) -> list[_Literal]:
     """Return the clauses below the innermost place that are contradictory by themselves."""
     for length in range(len(keys), 0, -1):
         below = [one for one in literals if one.keys[:length] == keys[:length]]
-        if below and not _together(below, base):
+        if below and not _together(below, base, budget):
             return below
     return literals
 
@@ -119,19 +131,22 @@ def _deepest(place: Place) -> tuple[str, ...]:
         keys, place = (*keys, found[0]), found[1]
 
 
-def _blame(literals: Sequence[_Literal], base: int) -> Contradiction:
+def _blame(literals: Sequence[_Literal], base: int, budget: Budget) -> Contradiction:
     """Name the first clause that contradicts those before it, and one of them that it contradicts alone."""
     low, high = 0, len(literals) - 1
     while low < high:
         middle = (low + high) // 2
-        if _together(literals[: middle + 1], base):
+        if _together(literals[: middle + 1], base, budget):
             low = middle + 1
         else:
             high = middle
     late = literals[low]
-    if not _together([late], base):
-        return _alone(late)
-    early = next((one for one in literals[:low] if not _together([one, late], base)), None)
+    if not _together([late], base, budget):
+        return _alone(late, budget)
+    try:
+        early = next((one for one in literals[:low] if not _together([one, late], base, budget)), None)
+    except BudgetError:
+        early = None
     if early is None:
         return Contradiction(late.path, f"{late} can never hold together with the clauses before it", _HINT)
     shown, other = _relative(early, late)
@@ -153,20 +168,20 @@ def _relative(early: _Literal, late: _Literal) -> tuple[str, str]:
     return shown[0], shown[1]
 
 
-def _alone(literal: _Literal) -> Contradiction:
+def _alone(literal: _Literal, budget: Budget) -> Contradiction:
     node, source = literal.node, literal.source
     if isinstance(node, ArrayNode) and isinstance(source, Sequence):
         for index, (part, written) in enumerate(zip(node.elements, source, strict=False)):
-            found = _find(part, written, f"{literal.path}[{index}]", PRESENT)
-            if found is not None:
-                return found
+            place = _impossible(part, PRESENT, budget)
+            if place is not None:
+                return _explain(place, part, written, f"{literal.path}[{index}]", PRESENT)
     if isinstance(node, AnyNode):
         return Contradiction(literal.path, "no alternative of this $or can ever hold", "take it out, or mend it")
     return Contradiction(literal.path, f"{literal} can never hold here", "take it out, or mend it")
 
 
-def _together(literals: Sequence[_Literal], base: int) -> bool:
-    place = Place(base, Budget(STEPS_MAX))
+def _together(literals: Sequence[_Literal], base: int, budget: Budget) -> bool:
+    place = Place(base, budget)
     for one in literals:
         node = one.node
         for key in reversed(one.keys):

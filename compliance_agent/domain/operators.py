@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import operator
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -88,8 +89,8 @@ def _ne(argument: JsonValue) -> Test:
 
 def _is_one_of(choices: Sequence[JsonValue]) -> Callable[[JsonValue], bool]:
     """Look a value up among the choices: as fast among ten thousand of them as among ten."""
-    keys = frozenset(canonical(choice) for choice in choices)
-    kinds = frozenset(kind_of(choice) for choice in choices)
+    keys = frozenset(map(canonical, choices))
+    kinds = frozenset(map(kind_of, choices))
     return lambda value: kind_of(value) in kinds and canonical(value) in keys
 
 
@@ -245,8 +246,14 @@ def _cidr(argument: JsonValue) -> Test:
     return test
 
 
+_LENGTH: Final = re.compile(r"\A[^/%]*(?:/(?:0|[1-9][0-9]*))?\Z")
+
+
 def _network(source: JsonValue) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     text = _text(source)
+    if not _LENGTH.search(text):  # Python reads netmasks, leading zeros and zones too; PostgreSQL's cidr does not
+        message = f"not a network: {text[:60]!r} has a netmask, a zone, or an odd prefix length"
+        raise OperatorRefusedError(message, hint="write the prefix length, like 192.0.2.0/24 or 2001:db8::/32")
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
@@ -277,10 +284,12 @@ def _check_argument(value: JsonValue, depth: int = 0) -> None:
         raise OperatorRefusedError(message)
     if isinstance(value, Mapping):
         for item in value.values():
-            _check_argument(item, depth + 1)
+            if type(item) is not str:
+                _check_argument(item, depth + 1)
     elif kind_of(value) is Kind.ARRAY and isinstance(value, Sequence):
         for item in value:
-            _check_argument(item, depth + 1)
+            if type(item) is not str:
+                _check_argument(item, depth + 1)
 
 
 def _checked(build: Callable[[JsonValue], Test]) -> Callable[[JsonValue], Test]:

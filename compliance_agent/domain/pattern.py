@@ -100,6 +100,8 @@ class _Compiler:
             raise PatternError(path, f"nested deeper than {DEPTH_MAX} levels")
         if self._nodes > NODES_MAX:
             raise PatternError(path, f"more than {NODES_MAX} clauses, keys and elements in one pattern")
+        if type(value) is str or type(value) is int:  # nearly all leaves
+            return ScalarNode(value)
         if isinstance(value, Mapping):
             return self._compile_object(value, path, depth)
         if not isinstance(value, str) and isinstance(value, Sequence):
@@ -114,9 +116,17 @@ class _Compiler:
         return ScalarNode(value)
 
     def _compile_object(self, value: Mapping[str, JsonValue], path: str, depth: int) -> Node:
-        if any(len(key) > KEY_LENGTH_MAX for key in value):
+        if value and max(map(len, value)) > KEY_LENGTH_MAX:
             raise PatternError(path, f"a key of more than {KEY_LENGTH_MAX} characters")
-        operators = [key for key in value if key.startswith("$") and not key.startswith("$$")]
+        dollars = [key for key in value if key.startswith("$")]
+        if not dollars:
+            keys = ((key, self.compile(part, join_path(path, key), depth + 1)) for key, part in value.items())
+            return ObjectNode(tuple(keys))
+        return self._compile_dollars(value, dollars, path, depth)
+
+    def _compile_dollars(self, value: Mapping[str, JsonValue], dollars: list[str], path: str, depth: int) -> Node:
+        """Compile an object with keys that start with ``$``: operators, or literal keys with one ``$`` more."""
+        operators = [key for key in dollars if not key.startswith("$$")]
         if not operators:
             keys = ((key[1:] if key.startswith("$$") else key, key) for key in value)
             return ObjectNode(

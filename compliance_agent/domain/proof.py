@@ -24,6 +24,7 @@ from compliance_agent.domain.constraints import (
     STRING,
     Place,
     bit_of,
+    bulk,
     key_of,
     listed,
     weight,
@@ -141,7 +142,7 @@ def _enumerated(place: Place) -> dict[Hashable, Value] | None:
 def _stays(place: Place, key: Hashable, value: Value) -> bool:
     if not place.kinds & bit_of(value) or (place.forbidden is not None and key in place.forbidden):
         return False
-    place.budget.spend(sum(weight(node) for node, _ in place.tests))
+    place.budget.spend(bulk(value) * sum(weight(node) for node, _ in place.tests))
     return all(node.matches(value) is positive for node, positive in place.tests)
 
 
@@ -177,11 +178,10 @@ def _follows(place: Place, node: Node) -> bool:
 
 def _all_satisfy(place: Place, finite: Mapping[Hashable, Value], node: Node) -> bool:
     if isinstance(node, TestNode) and node.name == "$in":
-        choices = listed(node.argument)
-        place.budget.spend(len(choices))
-        keys = {key_of(value) for value in choices}
+        keys = place.budget.keyed(node)
+        place.budget.spend(len(keys))
         return all(key in keys for key in finite)
-    place.budget.spend(len(finite) * weight(node))
+    place.budget.spend(sum(map(bulk, finite.values())) * weight(node))
     return all(node.matches(value) for value in finite.values())
 
 

@@ -50,7 +50,7 @@ class Rule:
         enabled: A disabled rule never matches.
         cooldown_s: Seconds between two attempts of this rule on one target and check;
             ``None`` takes the gate's default.
-        place: ``file:line`` for people.
+        origin: Its text is ``file:line``; of a huge document the line is counted only when somebody asks.
 
     """
 
@@ -62,7 +62,12 @@ class Rule:
     source: RuleSource = RuleSource.LOCAL
     enabled: bool = True
     cooldown_s: int | None = None
-    place: str = ""
+    origin: object = ""
+
+    @property
+    def place(self) -> str:
+        """Return ``file:line`` for people."""
+        return str(self.origin)
 
     @property
     def precedence(self) -> tuple[int, int, str]:

@@ -101,7 +101,7 @@ class LintReport:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-_LINE: Final = re.compile(r"^(.*):([0-9]+)$", re.DOTALL)
+_LINE: Final = re.compile(r"^(.*?):([0-9]+)(?::([0-9]+))?$", re.DOTALL)
 
 
 def lint(rules: RuleSet, quarantined: Iterable[QuarantinedRule], catalogue: Catalogue) -> LintReport:
@@ -123,10 +123,10 @@ def lint(rules: RuleSet, quarantined: Iterable[QuarantinedRule], catalogue: Cata
     return LintReport(tuple(sorted(findings, key=_order)), complete)
 
 
-def _order(finding: Finding) -> tuple[str, int, str, str, str]:
+def _order(finding: Finding) -> tuple[str, int, int, str, str, str]:
     found = _LINE.match(finding.place)
-    file, line = (found[1], int(found[2])) if found else (finding.place, 0)
-    return (file, line, finding.rule_id, finding.kind, finding.message)
+    file, line, column = (found[1], int(found[2]), int(found[3] or 0)) if found else (finding.place, 0, 0)
+    return (file, line, column, finding.rule_id, finding.kind, finding.message)
 
 
 def _refused(rule: QuarantinedRule) -> Finding:

@@ -280,7 +280,7 @@ class _Search:
         try:
             if profile.place is None:
                 profile.place = place_of(profile.rule.pattern)
-            profile.place.budget.left = STEPS_MAX
+            profile.place.budget.renew(STEPS_MAX)
             return entails(profile.place, other.rule.pattern.root)
         except (BudgetError, RecursionError):
             profile.place = None

@@ -65,13 +65,14 @@ def read_json(text: str | bytes, *, source: str) -> JsonValue:
             ``Infinity``, a NUL character or half a surrogate pair. Names line and column.
 
     """
-    if is_usual(text):
+    if is_usual(text, nested=False):
         try:
             usual: JsonValue = _READ_USUAL(text)
         except UNUSUAL:
             pass  # what follows knows how to read it, or what is wrong with it
         else:
-            return usual
+            if not _may_be_deep(text):
+                return usual
     decoded = decode(text, source=source)
     if decoded.count("{") + decoded.count("[") > DEPTH_MAX:
         _refuse_depth(decoded, source)
@@ -106,6 +107,31 @@ def is_usual(text: str | bytes, *, nested: bool = True) -> bool:
             return False
         return not nested or text.count(b"{") + text.count(b"[") <= DEPTH_MAX
     return False
+
+
+def _may_be_deep(data: str | bytes) -> bool:
+    """Tell whether JSON may be nested too deep: of its brackets alone the innermost pairs go, time and again.
+
+    The reader below counts levels exactly; it is slower, and only asked where this takes too long.
+    """
+    assert isinstance(data, bytes)  # noqa: S101 - of text nothing is usual
+    if data.count(b"{") + data.count(b"[") <= DEPTH_MAX:
+        return False
+    outside = _STRING.sub(b"", data) if _BACKSLASH in data else b"".join(data.split(b'"')[::2])
+    brackets = outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+    left = _PASSES_MAX * len(data)
+    for _ in range(DEPTH_MAX):
+        left -= len(brackets)
+        if not brackets or left < 0:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_PASSES_MAX: Final = 8
+_ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def exact_reader(form: Any = Any) -> Callable[[str | bytes], Any]:  # noqa: ANN401 - any type msgspec knows
@@ -150,13 +176,18 @@ def read_ndjson(lines: Iterable[bytes], *, source: str) -> Iterator[tuple[int, d
 def each_of_ndjson(lines: Iterable[bytes], read: Callable[[bytes], Item]) -> Iterator[tuple[int, Item]]:
     """Read each line by a function that takes bytes, and raises as ``read_json`` does; otherwise as ``read_ndjson``."""
     for number, line in enumerate(lines):
-        stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 0 else line.strip()
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+        stripped = text.strip()
         if not stripped:
             continue
         try:
             value = read(stripped)
         except InputError as error:
-            problems = [dataclasses.replace(problem, line=number + 1) for problem in error.problems]
+            before = text.index(stripped[:1])
+            problems = [
+                dataclasses.replace(problem, line=number + 1, column=problem.column + before)
+                for problem in error.problems
+            ]
             raise InputError(problems) from None
         yield number, value
 

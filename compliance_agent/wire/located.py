@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from compliance_agent.errors import InputProblem
 
@@ -21,6 +21,14 @@ KEY_SHOWN_MAX: Final = 100
 _PLAIN_KEY: Final = re.compile(r"^[A-Za-z0-9_$@/-]+$")
 
 
+class Positions(Protocol):
+    """Where parts of a document stand."""
+
+    def get(self, path: Path, /) -> tuple[int, int] | None:
+        """Return 1-based line and column of a key or element, or ``None``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """A value as read, and the places of its parts.
@@ -28,13 +36,15 @@ class Located:
     Attributes:
         value: The whole document.
         source: File name, or a name such as ``<stdin>``.
-        positions: Path to 1-based line and column; empty when the reader knows no places (JSON).
+        positions: Path to 1-based line and column; empty when no places are known.
+        with_columns: A place names the column too, for a whole JSON document may stand in one line.
 
     """
 
     value: JsonValue
     source: str
-    positions: Mapping[Path, tuple[int, int]] = field(default_factory=dict, repr=False)
+    positions: Positions = field(default_factory=dict[Path, tuple[int, int]], repr=False)
+    with_columns: bool = False
 
     def position(self, path: Path) -> tuple[int, int]:
         """Return 1-based line and column of that key or element.
@@ -48,11 +58,15 @@ class Located:
         return (0, 0)
 
     def place(self, path: Path) -> str:
-        """Return ``file:line``, or ``file: path`` when no line is known."""
-        line, _column = self.position(path)
+        """Return ``file:line`` (of JSON ``file:line:column``), or ``file: path`` when no line is known."""
+        line, column = self.position(path)
         if line:
-            return f"{self.source}:{line}"
+            return f"{self.source}:{line}:{column}" if self.with_columns else f"{self.source}:{line}"
         return f"{self.source}: {render_path(path)}" if path else self.source
+
+    def origin(self, path: Path) -> object:
+        """Return what ``place`` says, as text or as something that looks for it when it is turned into text."""
+        return Origin(self, path) if self.with_columns else self.place(path)
 
     def holds(self, path: Path) -> bool:
         """Tell whether something stands at that path."""
@@ -69,6 +83,29 @@ class Located:
         """Return a problem at that path."""
         line, column = self.position(path)
         return InputProblem(self.source, message, line=line, column=column, path=render_path(path), hint=hint)
+
+
+class Origin:
+    """Where a part of a document stands; looked up when it is turned into text."""
+
+    __slots__ = ("_document", "_path")
+
+    def __init__(self, document: Located, path: Path) -> None:
+        """Keep the document, in which the path is looked up."""
+        self._document = document
+        self._path = path
+
+    def __str__(self) -> str:
+        """Return ``file:line:column``."""
+        return self._document.place(self._path)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other one is the same place."""
+        return isinstance(other, Origin) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        """Agree with ``==``."""
+        return hash(str(self))
 
 
 def render_path(path: Path) -> str:

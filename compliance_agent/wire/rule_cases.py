@@ -77,7 +77,7 @@ class RuleCase:
         name: Unique within the document.
         incident: What the rules are asked about.
         expected: Keys ``rules`` (list of ids), ``winner`` and ``action`` (text or ``None``), as far as given.
-        place: ``file:line``, or ``file: cases[0]`` where no line is known.
+        place: ``file:line``, of JSON ``file:line:column``.
         line: 1-based line; 0 when unknown.
 
     """

@@ -215,7 +215,7 @@ def _read_rule(
         source=source,
         enabled=model.enabled,
         cooldown_s=model.cooldown_s,
-        place=document.place(path),
+        origin=document.origin(path),
     )
     return rule, []
 

@@ -446,7 +446,7 @@ def test_rules_list_shows_what_is_set_aside_and_why(inside, mixed):
     for name, (action, reason) in QUARANTINED.items():
         assert aside[name]["action"] == action
         assert reason in aside[name]["reason"]
-        assert aside[name]["place"].startswith(f"{mixed.folder}/rules/local.json: rules[")
+        assert aside[name]["place"].startswith(f"{mixed.folder}/rules/local.json:1:")
     assert aside["L1-LIN-PERM-001"]["source"] == "builtin"
     assert "replaced by the local rule" in aside["L1-LIN-PERM-001"]["reason"]
     assert "T-EMPTY" in aside

@@ -192,11 +192,33 @@ def test_a_bad_incident_names_its_file_and_line(matcher, line, why):
 @pytest.mark.parametrize(
     ("rules", "place", "why"),
     [
-        ("{}", ":", "the key rules is missing"),
-        ('{"rules": {}}', ":", "must be a list"),
-        ('{"rules": [7]}', ": rules[0]:", "need a table"),
-        ('{"rules": [{"incident_pattern": {"a": 1}}]}', ": rules[0].rule_id:", "is missing"),
-        ('{"rules": [{"rule_id": "r", "incident_pattern": {}}]}', ": rules[0].incident_pattern:", "empty"),
+        ("{}", ":1:1: rules:", "the key rules is missing"),
+        ('{"rules": {}}', ":1:2: rules:", "must be a list"),
+        ('{"rules":\n [7]}', ":2:3: rules[0]:", "need a table"),
+        ('{"rules": [{"incident_pattern": {"a": 1}}]}', ":1:12: rules[0].rule_id:", "is missing"),
+        (
+            '{"rules": [\n{"rule_id": "r",\n  "incident_pattern": {}}]}',
+            ":3:3: rules[0].incident_pattern:",
+            "empty",
+        ),
+        (
+            '{"rules": [{"rule_id": "r", "incident_pattern": {"a":\n{"$in": [1, 2], "$gt": []}}}]}',
+            ":2:17: rules[0].incident_pattern.a.$gt:",
+            "compares with a number or a string",
+        ),
+        (
+            (
+                '{"rules": [{"rule_id": "r", "incident_pattern": {"a": 1}},\n'
+                '{"rule_id": "r", "incident_pattern": {"a": 1}}]}'
+            ),
+            ":2:2: rules[1].rule_id:",
+            "stands twice, first at",
+        ),
+        (
+            '{"rules": [\n{"rule_id": "r", "conditions":\n[{"field": "a", "operator": "nope"}]}]}',
+            ":3:17: rules[0].conditions[0].operator:",
+            "nope",
+        ),
         ('{"rules": [\n}', ":2:1:", "not JSON"),
         ("rules:\n  - rule_id: r\n    incident_pattern: {a: no}\n", ":3:27:", "no"),
         ("rules:\n  - rule_id: r\n    incident_pattern:\n      a: {$nope: 1}\n", ":4:", "$nope"),

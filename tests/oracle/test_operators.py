@@ -91,6 +91,50 @@ def test_cidr_differs_from_inet_on_purpose_only_here(oracle: psycopg.Connection,
     assert answer is inet
 
 
+# A text, whether $cidr takes it for a network, and whether PostgreSQL's cidr does.
+NETWORKS_OF_BOTH = [
+    ("192.0.2.0/24", True, True),
+    ("192.0.2.7", True, True),
+    ("0.0.0.0/0", True, True),
+    ("2001:db8::/32", True, True),
+    ("::ffff:192.0.2.0/120", True, True),
+    ("10.0.0.0/255.255.255.0", False, False),
+    ("10.0.0.0/0.0.0.255", False, False),
+    ("10.0.0.0/33", False, False),
+    ("10.0.0.1/8", False, False),
+    ("2001:db8::/129", False, False),
+    ("2001:db8::/032", False, False),
+    ("fe80::%eth0/64", False, False),
+    ("fe80::%eth0", False, False),
+    ("10.0.0.0/", False, False),
+    ("", False, False),
+]
+NETWORKS_ON_PURPOSE = [
+    ("10/8", False, True),
+    ("192.168", False, True),
+    ("010.0.0.0/8", False, True),
+    ("10.0.0.0/08", False, True),
+    ("1::1.2.0/112", False, True),
+]
+
+
+@pytest.mark.parametrize(("network", "ours", "cidr"), NETWORKS_OF_BOTH + NETWORKS_ON_PURPOSE)
+def test_networks_differ_from_cidr_on_purpose_only_in_short_forms(
+    oracle: psycopg.Connection, network, ours, cidr
+) -> None:
+    try:
+        product.compile_pattern({"a": {"$cidr": network}})
+        taken = True
+    except product.PatternError:
+        taken = False
+    try:
+        oracle.execute("SELECT %s::cidr", [network])
+        known = True
+    except psycopg.errors.InvalidTextRepresentation:
+        known = False
+    assert (taken, known) == (ours, cidr)
+
+
 def test_every_operator_is_asked_often_and_answered_both_ways(judged) -> None:
     asked = Counter(name for one in judged for name in _operators(one))
     held = Counter(name for one in judged if one.verdicts["ours"] for name in _operators(one))

@@ -248,12 +248,51 @@ def test_thousands_of_clauses_over_a_huge_value_are_explained() -> None:
     assert len(clauses) == 3_000
 
 
+LONG_LIST: Final = list(range(300_000))
+ALTERNATIVES: Final = [{"$in": [[number]]} for number in range(3_000)]
+
+
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        {"$eq": LONG_LIST},
+        {"$ne": LONG_LIST},
+        {"$in": [LONG_LIST]},
+        {"$in": [LONG]},
+        {"$ieq": LONG},
+        {"$prefix": LONG},
+        {"$gt": LONG},
+    ],
+    ids=lambda clauses: show(clauses, 20),
+)
+def test_a_huge_argument_is_not_read_again_for_each_of_thousands_of_alternatives(clauses: dict[str, Any]) -> None:
+    try:
+        compile_pattern({"a": {**clauses, "$or": ALTERNATIVES}})
+    except PatternError as error:
+        assert "can never hold" in error.message  # noqa: PT017 - either is right
+
+
+def test_a_million_values_are_proven_to_exclude_each_other() -> None:
+    rows: JsonValue = [[row * 100 + column for column in range(100)] for row in range(10_000)]
+    with pytest.raises(PatternError, match="can never hold together"):
+        compile_pattern({"$and": [{"a": {"$in": rows}}, {"a": {"$nin": rows}}]})
+
+
+def test_who_is_to_blame_is_not_asked_for_ever() -> None:
+    halves: list[JsonValue] = [{"$nin": list(range(start, start + 5_000))} for start in (0, 5_000)]
+    others: list[JsonValue] = [{"$ne": -number} for number in range(1, 4_000)]
+    with pytest.raises(PatternError, match="can never hold together with the clauses before it") as caught:
+        compile_pattern({"a": {"$and": [halves[0], *others, halves[1], {"$in": list(range(10_000))}]}})
+    assert caught.value.path == "a.$and[4001].$in"
+
+
 # --- the fast ways are the plain ones ---------------------------------------------------------------
 
 numbers: st.SearchStrategy[Any] = st.integers(-3, 3) | st.sampled_from(
     [Decimal(text) for text in ("1.0", "-0", "1E+2", "0.10", "1e-3")]
 )
-scalars = st.none() | st.booleans() | numbers | st.sampled_from(["", "1", "a", "1e2", "number"]) | st.just(100)
+texts = st.sampled_from(["", "1", "a", "1e2", "number", "composed", '"', ",", '1,"a"', "[1,]", "\\"])
+scalars = st.none() | st.booleans() | numbers | texts | st.just(100)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
 )

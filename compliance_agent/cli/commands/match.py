@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.adapters.input_files import read_input
+from compliance_agent.adapters.input_files import open_input, read_input
+from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
 from compliance_agent.domain.pattern_index.index import PatternIndex
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.incident_matcher import IncidentMatcher
-from compliance_agent.wire.json_document import each_of_ndjson, read_json
-from compliance_agent.wire.located import Located
+from compliance_agent.wire.json_document import each_of_ndjson
 from compliance_agent.wire.rule_document import read_offline_rules
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 @format_option
 def command(rules_path: Path, incidents_path: Path, output: str) -> int:
     """For each incident, in input order, tell which rules match, in order of precedence."""
-    rules = _rules(rules_path)
-    rows = _rows(rules, incidents_path)
+    with long_lived():
+        index = PatternIndex((rule.pattern, rule.rule_id) for rule in _rules(rules_path))
+    rows = _rows(index, incidents_path)
     if output == Format.NDJSON:
         print_ndjson(rows)
     elif output == Format.JSON:
@@ -57,28 +58,23 @@ def command(rules_path: Path, incidents_path: Path, output: str) -> int:
 def _rules(path: Path) -> list[OfflineRule]:
     """Read the rules and put the enabled ones in order of precedence: priority (low first), then id.
 
-    A file that begins with a brace is JSON whatever its name: numbers and places are exact there.
+    A file that begins with a brace is JSON whatever its name: numbers are exact there.
     """
-    data = read_input(path)
-    source = str(path)
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-        document = Located(read_json(data, source=source), source)
-    else:
-        document = read_document(data, source=source)
+    document = read_document(read_input(path), source=str(path), by_content=True)
     rules = [rule for rule in read_offline_rules(document) if rule.enabled]
     return sorted(rules, key=lambda rule: (rule.priority, rule.rule_id))
 
 
-def _rows(rules: list[OfflineRule], incidents_path: Path) -> Iterator[dict[str, JsonValue]]:
+def _rows(index: PatternIndex[str], incidents_path: Path) -> Iterator[dict[str, JsonValue]]:
     if str(incidents_path) == "-":
-        yield from _match(rules, sys.stdin.buffer, "<stdin>")
+        yield from _match(index, sys.stdin.buffer, "<stdin>")
     else:
-        with incidents_path.open("rb") as lines:
-            yield from _match(rules, lines, str(incidents_path))
+        with open_input(incidents_path) as lines:
+            yield from _match(index, lines, str(incidents_path))
 
 
-def _match(rules: list[OfflineRule], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
-    matcher = IncidentMatcher(PatternIndex((rule.pattern, rule.rule_id) for rule in rules), source=source)
+def _match(index: PatternIndex[str], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
+    matcher = IncidentMatcher(index, source=source)
     for number, found in each_of_ndjson(lines, matcher.matching):
         yield {"incident": number, "rules": list(found)}
 

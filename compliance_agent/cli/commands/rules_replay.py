@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from compliance_agent.adapters.input_files import open_input
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, err_console, format_option, out_console, plural
 from compliance_agent.cli.rule_input import read_rule_file, warn_of
@@ -104,7 +105,7 @@ def _changes(
     if str(incidents_path) == "-":
         yield from _compare(comparison, sys.stdin.buffer, "<stdin>", tell)
     else:
-        with incidents_path.open("rb") as lines:
+        with open_input(incidents_path) as lines:
             yield from _compare(comparison, lines, str(incidents_path), tell)
 
 

@@ -113,13 +113,13 @@ class Row:
     def without(self, path: Path) -> Row:
         """Return what is left once one of the choices at ``path`` is known to hold."""
         rest = {place: choice for place, choice in self.choices.items() if place != path}
-        return replace(self, choices=rest, copies=self.copies * len(self.choices[path].keys))
+        return Row(self.rank, rest, self.tests, self.copies * len(self.choices[path].keys))
 
     def with_choice_as_test(self, path: Path) -> Row:
         """Return the same row with the choice at ``path`` left to the reference nodes."""
         rest = {place: choice for place, choice in self.choices.items() if place != path}
         tests = tuple(Requirement(path, node) for node in self.choices[path].nodes)
-        return replace(self, choices=rest, tests=self.tests + tests)
+        return Row(self.rank, rest, self.tests + tests, self.copies)
 
     def without_tests(self, taken: Sequence[Requirement]) -> Row:
         """Return what is left once these tests are known to hold."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +38,22 @@ def test_a_huge_file_is_refused_before_it_fills_the_memory(tmp_path: Path, monke
     (tmp_path / "f").write_bytes(b"12345")
     with pytest.raises(InputError, match="larger than 4 bytes"):
         read_input(tmp_path / "f")
+
+
+def test_a_pipe_to_which_nobody_writes_is_refused_instead_of_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_files, "WRITER_WAIT_S", 0)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a pipe that held nothing"):
+        read_input(tmp_path / "pipe")
+
+
+def test_a_pipe_is_read_to_its_end_however_late_its_writer_comes(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    command = 'sleep 0.2; exec > "$0"; printf one; sleep 0.2; printf two'
+    with subprocess.Popen(["/bin/sh", "-c", command, str(tmp_path / "pipe")]):
+        assert read_input(tmp_path / "pipe") == b"onetwo"
 
 
 def test_pinned_keys_that_cannot_be_seen_are_none(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def rule(rule_id: str, pattern: dict[str, Any], action: str = "x", **more: Any) -> Rule:
-    return Rule(rule_id, compile_pattern(pattern), Action("alert", action), **{"place": "rules.yaml:1", **more})
+    return Rule(rule_id, compile_pattern(pattern), Action("alert", action), **{"origin": "rules.yaml:1", **more})
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +121,13 @@ def test_a_rule_that_was_set_aside_is_an_error(findings) -> None:
 
 def test_findings_stand_in_the_order_of_the_files_lines(findings) -> None:
     found = findings(
-        rule("A", {"bogus": 1}, place="b.yaml:2", priority=1),
-        rule("B", {"bogus": 2}, place="a.yaml:10", priority=2),
-        rule("C", {"bogus": 3}, place="a.yaml:9", priority=3),
+        rule("A", {"bogus": 1}, origin="b.yaml:2", priority=1),
+        rule("B", {"bogus": 2}, origin="a.yaml:10", priority=2),
+        rule("C", {"bogus": 3}, origin="a.yaml:9", priority=3),
+        rule("D", {"bogus": 4}, origin="a.json:1:100", priority=4),
+        rule("E", {"bogus": 5}, origin="a.json:1:20", priority=5),
     )
-    assert [one.rule_id for one in found] == ["C", "B", "A"]
+    assert [one.rule_id for one in found] == ["E", "D", "C", "B", "A"]
 
 
 DOUBTFUL = [

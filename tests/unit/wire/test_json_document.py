@@ -142,6 +142,25 @@ def test_a_line_that_is_no_object_is_refused_by_its_number(bad: bytes) -> None:
     assert caught.value.problems[0].line == 3
 
 
+@pytest.mark.parametrize("text", ['"[{"', r'"\\\""', "{}", "[]"])
+@pytest.mark.parametrize("many", [1, 300])
+def test_depth_is_counted_exactly_however_many_brackets_there_are(text: str, many: int) -> None:
+    siblings = ",".join([text] * many)
+
+    def nested(levels: int) -> bytes:
+        return f"[{siblings},{'[' * levels}1{']' * levels}]".encode()
+
+    assert isinstance(read_json(nested(DEPTH_MAX - 1), source="f"), list)
+    with pytest.raises(InputError, match="nested deeper"):
+        read_json(nested(DEPTH_MAX), source="f")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_ndjson_counts_columns_from_the_start_of_the_line(mark: bytes) -> None:
+    with pytest.raises(InputError, match=r"^f:1:10: NaN"):
+        list(read_ndjson([mark + b'  {"a":  NaN}\r\n'], source="f"))
+
+
 def test_ndjson_is_read_lazily() -> None:
     rows = read_ndjson([b"{}", b"x"], source="f")
     assert next(rows) == (0, {})

@@ -90,10 +90,10 @@ def test_what_is_no_rules_document_is_an_error(text: str) -> None:
         read(text)
 
 
-def test_json_is_read_with_exact_numbers_and_places_by_path() -> None:
+def test_json_is_read_with_exact_numbers_and_places_by_line_and_column() -> None:
     text = json.dumps({"rules": [{"rule_id": "x", "incident_pattern": {"a": 1}, "action": "a:b"}]})
     (rule,), _ = read_rules(read_document(text, source="r.JSON"), source=RuleSource.SYNCED)
-    assert rule.place == "r.JSON: rules[0]"
+    assert rule.place == "r.JSON:1:12"
     assert rule.source is RuleSource.SYNCED
 
 
