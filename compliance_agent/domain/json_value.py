@@ -107,6 +107,11 @@ def canonical(value: JsonValue) -> Hashable:
     return ("composed", "".join(pieces))
 
 
+def number_in(key: Hashable) -> Decimal | None:
+    """Return the number that ``canonical`` made this key of; ``None`` if it was something else."""
+    return Decimal(key[1]) if isinstance(key, tuple) and key[0] == "number" else None
+
+
 class _TooDeepError(Exception):
     """Nested deeper than ``CANONICAL_DEPTH_MAX``."""
 

@@ -15,7 +15,7 @@ from math import floor
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from compliance_agent.domain.constraints import ABSENT, NUMBER, OBJECT, STRING, BudgetError, Place
-from compliance_agent.domain.json_value import Kind
+from compliance_agent.domain.json_value import number_in
 from compliance_agent.domain.operators import Missing
 from compliance_agent.domain.proof import entails, possible
 from compliance_agent.domain.subsumption import STEPS_MAX, implies, place_of
@@ -131,9 +131,9 @@ def _profile(rule: Rule, position: int) -> _Profile:
     except (BudgetError, RecursionError):
         pass  # it is filed under nothing and so compared with little
     for keys, few in profile.values.items():
-        value = next(iter(few))
-        if keys not in profile.points and isinstance(value, tuple) and value[0] is Kind.NUMBER:
-            profile.points[keys] = Decimal(value[1])
+        number = number_in(next(iter(few)))
+        if number is not None:
+            profile.points.setdefault(keys, number)
     profile.single = frozenset((keys, next(iter(few))) for keys, few in profile.values.items() if len(few) == 1)
     return profile
 
