@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from compliance_agent.errors import InputError, InputProblem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SIZE_MAX_BYTES: Final = 16 << 20
 """Largest input file that is read at all; the readers' own limits are lower."""
+
+LINE_MAX_BYTES: Final = 16 << 20
+"""Longest line of a file of incidents, its end included."""
 
 WRITER_WAIT_S: Final = 30
 """Longest wait for the first byte of a pipe, in seconds; opening one without a writer would wait for ever."""
@@ -51,6 +60,30 @@ def open_input(path: Path) -> BinaryIO:
         raise
     os.set_blocking(file.fileno(), True)
     return file
+
+
+@contextmanager
+def open_lines(path: Path) -> Iterator[tuple[Iterator[bytes], str]]:
+    """Open a file that is read line by line, or standard input for ``-``; yields its lines, and its name for problems.
+
+    Raises:
+        OSError: It is missing or may not be read.
+        InputError: It is a pipe to which nobody writes; or, as its lines are read, one is longer than
+            ``LINE_MAX_BYTES``. The lines before it have been yielded.
+
+    """
+    if str(path) == "-":
+        yield _lines(sys.stdin.buffer, "<stdin>"), "<stdin>"
+    else:
+        with open_input(path) as file:
+            yield _lines(file, str(path)), str(path)
+
+
+def _lines(file: BinaryIO, source: str) -> Iterator[bytes]:
+    for number, line in enumerate(iter(partial(file.readline, LINE_MAX_BYTES + 1), b""), start=1):
+        if len(line) > LINE_MAX_BYTES:
+            raise InputError([InputProblem(source, f"the line is longer than {LINE_MAX_BYTES:,} bytes", line=number)])
+        yield line
 
 
 def _wait_for_a_writer(path: Path, file: BinaryIO) -> None:

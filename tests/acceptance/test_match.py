@@ -278,3 +278,17 @@ def test_what_is_no_utf8_is_refused_with_its_line(matcher):
     done = matcher.run("-o", "ndjson")
     assert done.returncode == 1
     assert f"{matcher.incidents}:2" in done.stderr
+
+
+def test_an_endless_line_is_refused_with_its_number_after_the_lines_before_it(matcher):
+    matcher.write([rule("r", {"a": 1})], [])
+    with matcher.incidents.open("wb") as file:
+        file.write(b'{"a": 1}\n{"a": "')
+        file.truncate((16 << 20) + 100)
+    done = matcher.run("-o", "ndjson")
+    assert (done.returncode, done.stdout) == (1, '{"incident": 0, "rules": ["r"]}\n')
+    assert f"{matcher.incidents}:2: the line is longer than 16,777,216 bytes" in done.stderr
+
+
+def test_a_line_of_ten_megabytes_is_answered(matcher):
+    assert matcher.rows([rule("r", {"a": 1})], [{"a": 1, "b": "x" * 10_000_000}]) == [(0, ["r"])]

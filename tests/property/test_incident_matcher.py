@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -180,3 +181,82 @@ def reading(data: bytes) -> Any:
         return read_json(data, source="x")
     except InputError as error:
         return str(error)
+
+
+BOUNDS = [
+    "0",
+    "0.1",
+    "0.5",
+    "1",
+    "2",
+    "0.30000000000000004",
+    "9007199254740993",
+    "1e-7",
+    "-0.25",
+    "1e300",
+    "1e5000",
+    "-1" + "0" * 400,
+]
+NEAR_BOUNDS = [
+    "0.1000000000000000000001",
+    "0.09999999999999999999999",
+    "0.5",
+    "0.50",
+    "5e-1",
+    "0.3",
+    "0.30000000000000004",
+    "0.3000000000000000444089209850062616169452667236328125",
+    "9007199254740992",
+    "9007199254740992.0",
+    "9007199254740993.0",
+    "9007199254740993.5",
+    "-0.0",
+    "0.0",
+    "0",
+    "1e-400",
+    "-1e-400",
+    "1e400",
+    "1E-7",
+    "0.0000001",
+    "true",
+    "null",
+    '"0.5"',
+    "[0.5]",
+    '{"a": 0.5}',
+]
+
+
+@pytest.mark.parametrize("value", NEAR_BOUNDS)
+@pytest.mark.parametrize("names", [("$gte", "$lt"), ("$gt", "$lte")])
+def test_a_number_next_to_a_bound_falls_on_its_exact_side(value, names) -> None:
+    low, high = names
+    sources = [f'{{"facts": {{"n": {{"{low}": {bound}}}}}}}' for bound in BOUNDS]
+    sources += [f'{{"facts": {{"n": {{"{high}": {bound}}}}}}}' for bound in BOUNDS]
+    rules = rule_set(*(json.loads(source, parse_float=Decimal) for source in sources))
+    data = f'{{"facts": {{"n": {value}}}, "other": 0.5}}'.encode()
+    assert answer(rules, data) == answer_the_long_way(rules, data)
+
+
+@given(
+    st.lists(st.tuples(st.decimals(0, 1, places=3), st.decimals(0, 1, places=3)), min_size=1, max_size=60),
+    st.lists(st.decimals(0, 1, places=3), min_size=1, max_size=20),
+)
+def test_numbers_in_many_ranges_are_answered_as_when_they_are_read_whole(ranges, values) -> None:
+    rules = rule_set(
+        *({"facts": {"n": {"$gte": min(pair), "$lt": max(pair)}}} for pair in ranges if len(set(pair)) > 1)
+    )
+    for value in values:
+        data = f'{{"facts": {{"n": {value}}}}}'.encode()
+        assert answer(rules, data) == answer_the_long_way(rules, data)
+
+
+@pytest.mark.parametrize("inside", ["{}", "null", "5", "[]", '{"deeper": {}}', '{"deeper": null}', None])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_object_that_is_not_there_has_no_fields_and_lacks_none(inside, wanted) -> None:
+    rules = rule_set(
+        {"facts": {"one": {"$exists": wanted}}},
+        {"facts": {"deeper": {"one": {"$exists": wanted}}}},
+        {"facts": {"deeper": {"one": {"$ne": 3}}}},
+    )
+    data = b"{}" if inside is None else f'{{"facts": {inside}}}'.encode()
+    assert answer(rules, data) == answer_the_long_way(rules, data)

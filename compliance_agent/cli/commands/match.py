@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.adapters.input_files import open_input, read_input
+from compliance_agent.adapters.input_files import open_lines, read_input
 from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
@@ -66,17 +65,10 @@ def _rules(path: Path) -> list[OfflineRule]:
 
 
 def _rows(index: PatternIndex[str], incidents_path: Path) -> Iterator[dict[str, JsonValue]]:
-    if str(incidents_path) == "-":
-        yield from _match(index, sys.stdin.buffer, "<stdin>")
-    else:
-        with open_input(incidents_path) as lines:
-            yield from _match(index, lines, str(incidents_path))
-
-
-def _match(index: PatternIndex[str], lines: Iterator[bytes], source: str) -> Iterator[dict[str, JsonValue]]:
-    matcher = IncidentMatcher(index, source=source)
-    for number, found in each_of_ndjson(lines, matcher.matching):
-        yield {"incident": number, "rules": list(found)}
+    with open_lines(incidents_path) as (lines, source):
+        matcher = IncidentMatcher(index, source=source)
+        for number, found in each_of_ndjson(lines, matcher.matching):
+            yield {"incident": number, "rules": list(found)}
 
 
 def _show(rows: Iterator[dict[str, JsonValue]]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from compliance_agent.adapters.input_files import open_input
+from compliance_agent.adapters.input_files import open_lines
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, err_console, format_option, out_console, plural
 from compliance_agent.cli.rule_input import read_rule_file, warn_of
@@ -102,11 +102,8 @@ def _changes(
     comparison: Comparison, incidents_path: Path, tell: Callable[[int], None]
 ) -> Iterator[dict[str, JsonValue]]:
     """Yield a row for each incident whose answer changes."""
-    if str(incidents_path) == "-":
-        yield from _compare(comparison, sys.stdin.buffer, "<stdin>", tell)
-    else:
-        with open_input(incidents_path) as lines:
-            yield from _compare(comparison, lines, str(incidents_path), tell)
+    with open_lines(incidents_path) as (lines, source):
+        yield from _compare(comparison, lines, source, tell)
 
 
 def _compare(

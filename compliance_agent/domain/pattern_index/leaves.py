@@ -57,13 +57,18 @@ def numbers(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the intervals of numbers that hold a value."""
     is_elementary, data = _intervals(entries, build)
     points, rest = data[0], data[1:]
-    near = tuple(float(point) for point in points)
+    near = tuple(map(_nearest, points))
     if not is_elementary:
         return [Part(("many", path), (_numbers_of_tree, (points, near, *rest)))]
     (slots,) = rest
     if slots[1::2] == slots[2::2]:  # no bound parts a point from what is right above it: all are $gte and $lt
         return [Part(("steps", path), (points, near, slots[::2]))]
     return [Part(("numbers", path), (points, near, slots))]
+
+
+def _nearest(point: int | Decimal) -> float:
+    """Return the ``float`` next to a number; infinity, which none that is read equals, for one beyond them all."""
+    return float(Decimal(point))  # of a long int, float() raises
 
 
 def strings(path: Path, entries: Entries, build: Build) -> list[Part]:
