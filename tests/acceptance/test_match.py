@@ -286,7 +286,7 @@ def test_an_endless_line_is_refused_with_its_number_after_the_lines_before_it(ma
         file.write(b'{"a": 1}\n{"a": "')
         file.truncate((16 << 20) + 100)
     done = matcher.run("-o", "ndjson")
-    assert (done.returncode, done.stdout) == (1, '{"incident": 0, "rules": ["r"]}\n')
+    assert (done.returncode, done.stdout) == (1, '{"incident":0,"rules":["r"]}\n')
     assert f"{matcher.incidents}:2: the line is longer than 16,777,216 bytes" in done.stderr
 
 
