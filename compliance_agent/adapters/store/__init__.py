@@ -1,8 +1,8 @@
 """The durable state: one SQLite file, its read-only view, and the same in memory.
 
-``SqliteStore`` and ``MemoryStore`` pass one contract suite. The modules: ``schema`` (migrations),
+``SqliteStore`` and ``MemoryStore`` pass one contract suite. The modules: ``schema`` and ``migrations``,
 ``database`` (the file: modes, transactions, errors), ``codec`` and ``records`` (values <-> columns,
-scrubbing), ``writes``, ``alert_queue`` and ``pruning`` (what a transaction does), ``reads`` (queries).
+scrubbing), ``writes``, ``alert_queue``, ``outbox`` and ``pruning`` (what a transaction does), ``reads`` (queries).
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from compliance_agent.adapters.store.rows import (
     AlertState,
     ChannelDelivery,
     Counts,
+    DeadAction,
     DeliveryState,
     Limits,
     OpenIncident,
+    OutboxCounts,
+    OutboxRow,
     QueuedAlert,
     RecordedOutcome,
     Undo,
@@ -29,10 +32,13 @@ __all__ = [
     "AlertState",
     "ChannelDelivery",
     "Counts",
+    "DeadAction",
     "DeliveryState",
     "Limits",
     "MemoryStore",
     "OpenIncident",
+    "OutboxCounts",
+    "OutboxRow",
     "QueuedAlert",
     "ReadOnlyStore",
     "RecordedOutcome",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from compliance_agent.adapters.store import records
 from compliance_agent.adapters.store.codec import time_text, time_value
 from compliance_agent.adapters.store.rows import AlertState, Counts
+from compliance_agent.domain.outbox import OutboxClass
+from compliance_agent.domain.uplink import UplinkState, within
 from compliance_agent.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -17,8 +20,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from compliance_agent.adapters.store.database import Database
-    from compliance_agent.adapters.store.rows import OpenIncident, QueuedAlert, RecordedOutcome, Undo
+    from compliance_agent.adapters.store.rows import (
+        DeadAction,
+        OpenIncident,
+        OutboxRow,
+        QueuedAlert,
+        RecordedOutcome,
+        Restoration,
+        Undo,
+    )
     from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt, FinishedAttempt
     from compliance_agent.engine.ports import TargetStatus
 
@@ -54,6 +66,22 @@ _ATTEMPT = """
 SELECT a.*, u.at AS undone_at
 FROM attempt AS a LEFT JOIN undo AS u ON u.attempt_id = a.attempt_id AND u.succeeded = 1
 WHERE a.attempt_id = ?
+"""
+
+_OUTBOX = """
+SELECT kind, sum(state = 'waiting') AS waiting, sum(state = 'dead') AS dead, sum(size_bytes) AS size_bytes,
+  min(created_at) FILTER (WHERE state = 'waiting') AS oldest_at
+FROM outbox GROUP BY kind
+"""
+
+_DUE = """
+SELECT sequence, size_bytes FROM outbox
+WHERE state = 'waiting' AND (next_try_at IS NULL OR next_try_at <= ?1)
+ORDER BY rank = 0 DESC, rank DESC, sequence LIMIT ?2
+"""
+
+_UNFINISHED = """
+SELECT * FROM attempt WHERE finished_at IS NULL AND (?1 IS NULL OR target_id = ?1) ORDER BY begun_at, attempt_id
 """
 
 _DELIVERIES = "SELECT * FROM alert_delivery WHERE alert_id = ? ORDER BY channel"
@@ -121,6 +149,50 @@ class Reader:
         found = self._read(_any_attempt, _ATTEMPT, (attempt_id,))
         return found[0] if found else None
 
+    def unfinished(self, target_id: str | None = None) -> Sequence[Attempt]:
+        """Return the attempts that have not ended, of one target or of all, in the order in which they began."""
+        return self._read(records.attempt, _UNFINISHED, (target_id,))
+
+    def restorations(self) -> list[Restoration]:
+        """Return when the state file was damaged or gone, and from what the agent went on; oldest first."""
+        return self._read(records.restoration, "SELECT * FROM restoration ORDER BY restoration_id")
+
+    def uplink(self) -> UplinkState:
+        """Return how the conversation with the control plane stands."""
+        found = self._read(records.uplink_state, "SELECT * FROM uplink")
+        return found[0] if found else UplinkState()
+
+    def due_entries(self, now: datetime, *, rows_max: int, bytes_max: int) -> list[OutboxRow]:
+        """Return what is to be sent next: heartbeats, then evidence, then telemetry, each oldest first.
+
+        At most ``rows_max`` entries with ``bytes_max`` bytes together; a larger first one comes alone.
+        """
+        rows = self._database.rows(_DUE, (time_text(now), rows_max))
+        chosen = within(bytes_max, [(row["sequence"], row["size_bytes"]) for row in rows])
+        marks = ", ".join("?" * len(chosen))
+        return self._read(
+            records.outbox_row,
+            f"SELECT * FROM outbox WHERE sequence IN ({marks}) ORDER BY rank = 0 DESC, rank DESC, sequence",  # noqa: S608 - marks
+            chosen,
+        )
+
+    def dead_entries(self) -> list[OutboxRow]:
+        """Return the entries that were given up, oldest first."""
+        return self._read(records.outbox_row, "SELECT * FROM outbox WHERE state = 'dead' ORDER BY sequence")
+
+    def dead_actions(self) -> list[tuple[str, DeadAction]]:
+        """Return what people did about dead entries: the id and the deed, oldest first."""
+        return self._read(records.dead_action, "SELECT * FROM dead_letter_action ORDER BY action_id")
+
+    def _has_expired(self, now: datetime, limits: OutboxLimits) -> bool:
+        return any(
+            self._database.rows(
+                "SELECT 1 FROM outbox WHERE kind = ? AND created_at < ? AND state = 'waiting' LIMIT 1",
+                (kind.value, time_text(now - timedelta(seconds=limits.age_max_s(kind)))),
+            )
+            for kind in OutboxClass
+        )
+
     def undos(self, attempt_id: str) -> list[Undo]:
         """Return the tries to undo this attempt, oldest first."""
         return self._read(records.undo, "SELECT * FROM undo WHERE attempt_id = ? ORDER BY undo_id", (attempt_id,))
@@ -138,10 +210,13 @@ class Reader:
             row = self._database.rows(_COUNTS)[0]
             alerts = self._database.rows("SELECT state, count(*) AS number FROM alert GROUP BY state")
             dropped = self._database.rows("SELECT what, number FROM dropped ORDER BY what")
+            waiting = self._database.rows(_OUTBOX)
+            fates = self._database.rows("SELECT kind, fate, number FROM outbox_count")
             size = self._database.rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         return Counts(
             **dict(row),
             alerts={AlertState(line["state"]): line["number"] for line in alerts},
+            outbox=records.outbox_counts(waiting, fates),
             dropped={line["what"]: line["number"] for line in dropped},
             size_bytes=size[0][0],
         )
@@ -162,7 +237,7 @@ class Reader:
         except (ValueError, TypeError, InputError) as error:
             raise StoreError(
                 f"state file {self._database.name} holds a row that cannot be understood: {error}",
-                hint="move the file aside (keep it for support) and start again; a new one is made, history is lost",
+                hint="stop the agent and move the file aside; the next start goes on from the last snapshot",
             ) from error
 
 

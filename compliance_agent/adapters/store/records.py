@@ -16,19 +16,26 @@ from compliance_agent.adapters.store.codec import (
 from compliance_agent.adapters.store.rows import (
     AlertState,
     ChannelDelivery,
+    DeadAction,
     DeliveryState,
     OpenIncident,
+    OutboxCounts,
+    OutboxRow,
     QueuedAlert,
     RecordedOutcome,
+    Restoration,
     Undo,
 )
 from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.domain.outbox import OutboxClass, OutboxEntry, OutboxFate
 from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome, OutcomeKind
+from compliance_agent.domain.uplink import UplinkState
 from compliance_agent.engine.ports import TargetStatus
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
 
 def target_status(row: sqlite3.Row) -> TargetStatus:
@@ -199,4 +206,61 @@ def queued_alert(row: sqlite3.Row) -> QueuedAlert:
         raised_count=row["raised_count"],
         last_raised_at=time_value(row["last_raised_at"]),
         settled_at=optional_time_value(row["settled_at"]),
+    )
+
+
+def outbox_counts(waiting: Sequence[sqlite3.Row], fates: Sequence[sqlite3.Row]) -> dict[OutboxClass, OutboxCounts]:
+    """Return the numbers of each class, from sums over ``outbox`` and the rows of ``outbox_count``."""
+    of_kind = {row["kind"]: row for row in waiting}
+    counted: dict[str, dict[OutboxFate, int]] = {row["kind"]: {} for row in (*waiting, *fates)}
+    for row in fates:
+        counted[row["kind"]][OutboxFate(row["fate"])] = row["number"]
+    return {
+        kind: OutboxCounts(
+            waiting=of_kind[kind]["waiting"] if kind in of_kind else 0,
+            dead=of_kind[kind]["dead"] if kind in of_kind else 0,
+            size_bytes=of_kind[kind]["size_bytes"] if kind in of_kind else 0,
+            oldest_at=optional_time_value(of_kind[kind]["oldest_at"]) if kind in of_kind else None,
+            fates=counted[kind],
+        )
+        for kind in OutboxClass
+        if kind in counted
+    }
+
+
+def outbox_row(row: sqlite3.Row) -> OutboxRow:
+    """Return a row of ``outbox``."""
+    return OutboxRow(
+        sequence=row["sequence"],
+        entry=OutboxEntry(row["entry_id"], OutboxClass(row["kind"]), time_value(row["created_at"]), row["body"]),
+        tries=row["tries"],
+        last_error=row["last_error"],
+        next_try_at=optional_time_value(row["next_try_at"]),
+        dead_at=optional_time_value(row["dead_at"]),
+    )
+
+
+def uplink_state(row: sqlite3.Row) -> UplinkState:
+    """Return the row of ``uplink``."""
+    return UplinkState(
+        failures=row["failures"],
+        tried_at=optional_time_value(row["tried_at"]),
+        succeeded_at=optional_time_value(row["succeeded_at"]),
+        next_try_at=optional_time_value(row["next_try_at"]),
+        trouble=row["trouble"],
+    )
+
+
+def dead_action(row: sqlite3.Row) -> tuple[str, DeadAction]:
+    """Return a row of ``dead_letter_action``: the entry's id, and what was done."""
+    return row["entry_id"], DeadAction(row["action"] == "drop", row["actor"], row["reason"], time_value(row["at"]))
+
+
+def restoration(row: sqlite3.Row) -> Restoration:
+    """Return a row of ``restoration``."""
+    return Restoration(
+        at=time_value(row["at"]),
+        reason=row["reason"],
+        kept_as=row["kept_as"],
+        snapshot_at=optional_time_value(row["snapshot_at"]),
     )
