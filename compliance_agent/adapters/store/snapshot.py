@@ -15,9 +15,9 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store import alert_queue
@@ -28,9 +28,6 @@ from compliance_agent.adapters.store.schema import migrate, schema_version
 from compliance_agent.adapters.store.writes import insert
 from compliance_agent.domain.outcome import Alert, OutcomeKind
 from compliance_agent.errors import StoreError
-
-if TYPE_CHECKING:
-    from datetime import timedelta
 
 SNAPSHOT_SUFFIX: Final = ".snapshot"
 DAMAGED_MARK: Final = ".damaged-"
@@ -267,7 +264,7 @@ def _note(connection: sqlite3.Connection, restoration: Restoration) -> None:
         },
         raised_at=restoration.at,
     )
-    alert_queue.enqueue(connection, alert, repeat=restoration.at - restoration.at)
+    alert_queue.enqueue(connection, alert, repeat=timedelta(0))
 
 
 def _drop_oldest_damaged(path: Path) -> None:
