@@ -33,7 +33,7 @@ _UNIT_SUFFIXES: Final = frozenset(
 _ALGORITHM_HOSTS: Final = frozenset({"openssh.com", "libssh.org", "lysator.liu.se", "hostbound.openssh.com"})
 """SSH names algorithms of its own like ``umac-64-etm@openssh.com`` (RFC 4251, section 6)."""
 
-_TO: Final = r"[\"']?[ \t]*(?:[:=#]+|\bis\b)[ \t]*[\"']?"
+_TO: Final = r"[\"']?[ \t]*(?:[:=#]++|\bis\b)[ \t]*+[\"']?+"
 _DATE: Final = (
     r"(?:\d{1,4}[-/. ]\d{1,2}[-/. ]\d{1,4}|\d{8}"
     r"|\d{1,2}[ -]?[A-Za-z]{3,9}\.?[ ,-]*\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})"
