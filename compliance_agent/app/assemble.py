@@ -27,6 +27,7 @@ from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
 
@@ -120,7 +121,7 @@ class Agent:
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
-        attempts = tuple(self.engine.store.interrupt_unfinished(now=now))
+        attempts = interrupt_unfinished(self.engine.store, now=now, reporter=self.engine.reporter)
         for attempt in attempts:
             self.engine.events.emit(
                 "attempt.interrupted", attempt=attempt.attempt_id, target=attempt.target_id, check=attempt.check_id

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.target import Mode, strictest
+from compliance_agent.engine.ports import SILENT
 from compliance_agent.errors import TransportError, TransportFault
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.domain.target import Target, TransportKind
-    from compliance_agent.engine.ports import Events, IdSource, Session, Store, Transport
+    from compliance_agent.engine.ports import Events, IdSource, Reporter, Session, Store, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Engine:
         mode: The site's mode.
         runbook_modes: Runbook id to its mode.
         runbook_parameters: Runbook id to values that differ from its defaults, for the whole site.
+        reporter: Makes what commits together with an outcome or a scan.
 
     """
 
@@ -69,6 +71,7 @@ class Engine:
     mode: Mode = Mode.ENFORCE
     runbook_modes: Mapping[str, Mode] = field(default_factory=dict)
     runbook_parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    reporter: Reporter = SILENT
 
     def checks_for(self, target: Target) -> list[CompiledRunbook]:
         """Return the runbooks whose detect half runs on this target, in order of id."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.engine.heal import foretell, settle
 from compliance_agent.engine.plan import make_plan
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.engine.scan import scan_target
 from compliance_agent.errors import StoreError
 
@@ -96,9 +97,16 @@ def _record(engine: Engine, turn: Turn, *, now: datetime) -> None:
     A full disk or a fault of ours may have left an attempt open; this process alone runs turns.
     """
     target, unreached = turn.scan.target, turn.scan.unreached
-    engine.store.interrupt_unfinished(now=now, target_id=target.target_id)
+    interrupt_unfinished(engine.store, now=now, target_id=target.target_id, reporter=engine.reporter)
     if unreached is None:
-        engine.store.record_scan(target.target_id, turn.scan.observations, site_id=target.site_id, now=turn.at)
+        attachments = engine.reporter.of_scan(target, turn.scan.observations, now=turn.at)
+        engine.store.record_scan(
+            target.target_id,
+            turn.scan.observations,
+            site_id=target.site_id,
+            now=turn.at,
+            attachments=attachments,
+        )
     else:
         engine.store.record_unreachable(
             target.target_id, fault=unreached.fault.value, message=unreached.message, now=now

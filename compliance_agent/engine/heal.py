@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from compliance_agent.domain.gate import HoldKind
 from compliance_agent.domain.outcome import Alert, Attempt, Outcome, OutcomeKind
+from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.dispatch import Execution, Notification, execute
 from compliance_agent.engine.plan import Settled
+from compliance_agent.engine.ports import Conclusion
 from compliance_agent.engine.verify import verify
 from compliance_agent.errors import CredentialError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from compliance_agent.domain.observation import Observation
@@ -32,13 +35,13 @@ def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime) -> 
     """Carry one plan item to its outcome and store it; returns the outcome."""
     if isinstance(item.disposition, Settled):
         outcome = _settled(item, item.disposition, now)
-        engine.store.finish(outcome, alerts=_alerts_for_hold(engine, item, item.disposition, now))
+        _finish(engine, item, outcome, alerts=_alerts_for_hold(engine, item, item.disposition, now))
     elif isinstance(item.disposition.work, Notification):
         outcome = _outcome(item, item.disposition.work.kind, item.disposition.work.summary, now)
-        engine.store.finish(outcome, alerts=[_alert(engine, item, item.disposition.work, now)])
+        _finish(engine, item, outcome, alerts=[_alert(engine, item, item.disposition.work, now)])
     elif item.disposition.observe:
         outcome = _outcome(item, OutcomeKind.WOULD_CHANGE, item.reason, now)
-        engine.store.finish(outcome)
+        _finish(engine, item, outcome)
     else:
         outcome = _remediate(engine, target, item, item.disposition.work, now=now)
     engine.events.emit(
@@ -69,10 +72,26 @@ def _remediate(engine: Engine, target: Target, item: PlanItem, work: Remediation
     except Exception as error:
         # A fault of ours must not leave the attempt open, or the incident would be blocked.
         reason = f"{type(error).__name__}: {error}"
-        engine.store.finish(_outcome(item, OutcomeKind.INTERRUPTED, reason, now, attempt_id=attempt.attempt_id))
+        ended = _outcome(item, OutcomeKind.INTERRUPTED, reason, now, attempt_id=attempt.attempt_id)
+        _finish(engine, item, ended, attempt=attempt)
         raise
-    engine.store.finish(outcome, observations=observations)
+    _finish(engine, item, outcome, attempt=attempt, observations=observations)
     return outcome
+
+
+def _finish(
+    engine: Engine,
+    item: PlanItem,
+    outcome: Outcome,
+    *,
+    attempt: Attempt | None = None,
+    observations: Sequence[Observation] = (),
+    alerts: Sequence[Alert] = (),
+) -> None:
+    """Write how it ended, and all that commits with it, in one transaction."""
+    conclusion = Conclusion(outcome, item.incident, item.rule, attempt, item.observation, observations)
+    attachments = engine.reporter.of_conclusion(conclusion)
+    engine.store.finish(TurnEnd(outcome, observations, alerts, attachments))
 
 
 def _try(

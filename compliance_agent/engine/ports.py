@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from compliance_agent.domain.turn_end import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from types import TracebackType
 
+    from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome
+    from compliance_agent.domain.outcome import Attempt, FinishedAttempt, Outcome
+    from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
+    from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,57 @@ class Events(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Conclusion:
+    """All that is known when an incident's turn ends: what reports and evidence are made of.
+
+    Attributes:
+        outcome: How it ended.
+        incident: What was answered; ``None`` for an attempt that a crash cut off.
+        rule: The rule that matched, where one did.
+        attempt: The attempt, where there was one.
+        before: What the scan observed.
+        after: What a fresh detect observed, where there was one.
+
+    """
+
+    outcome: Outcome
+    incident: Incident | None = None
+    rule: Rule | None = None
+    attempt: Attempt | None = None
+    before: Observation | None = None
+    after: Sequence[Observation] = ()
+
+
+class Reporter(Protocol):
+    """Makes what commits together with a fact: what the control plane is told. Writes nothing. Thread-safe."""
+
+    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
+        """Return what goes along with the end of one incident's turn."""
+        ...
+
+    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
+        """Return what goes along with a scan that reached its target."""
+        ...
+
+
+class SilentReporter:
+    """Tells nobody: without a control plane, and in a dry run."""
+
+    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
+        """Return nothing."""
+        del conclusion
+        return NOTHING
+
+    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
+        """Return nothing."""
+        del target, observations, now
+        return NOTHING
+
+
+SILENT: Final = SilentReporter()
+
+
+@dataclass(frozen=True, slots=True)
 class TargetStatus:
     """The last that is known of one target.
 
@@ -142,7 +198,15 @@ class Store(Protocol):
         """Return the attempts for this fingerprint that ended, or were undone, since then; oldest first."""
         ...
 
-    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+    def record_scan(
+        self,
+        target_id: str,
+        observations: Sequence[Observation],
+        *,
+        site_id: str,
+        now: datetime,
+        attachments: Attachments = NOTHING,
+    ) -> None:
         """Keep the latest observation of each check; the target was reached.
 
         ``fail`` opens an incident that is not open yet; ``pass`` and ``not_applicable`` close it;
@@ -163,24 +227,22 @@ class Store(Protocol):
         """
         ...
 
-    def finish(
-        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
-    ) -> None:
+    def finish(self, end: TurnEnd) -> None:
         """Write all that a turn's end brings, in one transaction.
 
-        That is the outcome, the attempt's end (where ``outcome.attempt_id`` is set), what a fresh
-        detect observed, and the alerts.
+        That is the outcome, the attempt's end (where ``end.outcome.attempt_id`` is set), what a fresh
+        detect observed, the alerts and the attachments.
 
         An outcome without an attempt that repeats the last one of its fingerprint (same kind, rule
-        and reason) only moves that one's last-seen time, so that a held incident does not grow the
-        store at every scan. An alert whose ``dedupe_key`` is open is not queued again.
+        and reason) only moves that one's last-seen time, and its attachments are left out, so that a held
+        incident does not grow the store at every scan. An alert whose ``dedupe_key`` is open is not queued again.
         """
         ...
 
-    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
-        """End every unfinished attempt (of one target) as ``interrupted`` and return them.
+    def unfinished(self, target_id: str | None = None) -> Sequence[Attempt]:
+        """Return the attempts that have not ended, of one target or of all, in the order in which they began."""
+        ...
 
-        Called at start for all targets, and at the start of a turn for its target: by then nothing of
-        it can still be under way.
-        """
+    def attach(self, attachments: Attachments) -> None:
+        """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
         ...

@@ -17,13 +17,17 @@ from compliance_agent.adapters.store import (
     DeliveryState,
     Limits,
     MemoryStore,
+    OutboxCounts,
     SqliteStore,
     Undo,
 )
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.observation import Verdict
+from compliance_agent.domain.outbox import OutboxClass, OutboxFate
 from compliance_agent.domain.outcome import ATTEMPT_OUTCOMES, FinishedAttempt, OutcomeKind, StepRecord
+from compliance_agent.domain.turn_end import Attachments, TurnEnd
 from compliance_agent.engine.ports import TargetStatus
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
 from tests.support.state import (
@@ -35,6 +39,7 @@ from tests.support.state import (
     an_alert,
     an_attempt,
     an_end,
+    an_entry,
     an_observation,
     an_outcome,
     at,
@@ -195,7 +200,7 @@ def test_a_second_attempt_for_the_same_incident_is_refused_while_the_first_runs(
 
 def test_an_attempt_id_is_never_used_twice(store) -> None:
     store.begin(an_attempt())
-    store.finish(an_end(an_attempt()))
+    store.finish(TurnEnd(an_end(an_attempt())))
     with pytest.raises(StoreError, match="recorded already"):
         store.begin(an_attempt())
 
@@ -209,7 +214,7 @@ def test_attempts_on_different_checks_run_side_by_side(store) -> None:
 @pytest.mark.parametrize("kind", sorted(ATTEMPT_OUTCOMES))
 def test_history_tells_how_an_attempt_ended(store, kind) -> None:
     store.begin(an_attempt())
-    store.finish(an_end(an_attempt(), kind, at(5)))
+    store.finish(TurnEnd(an_end(an_attempt(), kind, at(5))))
     ended = FinishedAttempt(an_attempt(), kind, "as told", at(5))
     assert store.history(FINGERPRINT, since=EPOCH) == [ended]
     assert store.attempt("attempt-1") == ended
@@ -219,29 +224,29 @@ def test_history_tells_how_an_attempt_ended(store, kind) -> None:
 def test_an_attempt_cannot_end_in_what_is_no_end(store, kind) -> None:
     store.begin(an_attempt())
     with pytest.raises(StoreError, match="cannot end as"):
-        store.finish(an_end(an_attempt(), kind))
+        store.finish(TurnEnd(an_end(an_attempt(), kind)))
     assert store.attempt("attempt-1") == an_attempt()
     assert store.recent_outcomes(10) == []
 
 
 def test_an_attempt_ends_once(store) -> None:
     store.begin(an_attempt())
-    store.finish(an_end(an_attempt(), OutcomeKind.FAILED))
+    store.finish(TurnEnd(an_end(an_attempt(), OutcomeKind.FAILED)))
     with pytest.raises(StoreError, match="ended already"):
-        store.finish(an_end(an_attempt(), OutcomeKind.REMEDIATED))
+        store.finish(TurnEnd(an_end(an_attempt(), OutcomeKind.REMEDIATED)))
     assert [past.outcome for past in store.history(FINGERPRINT, since=EPOCH)] == [OutcomeKind.FAILED]
 
 
 def test_an_attempt_that_never_began_cannot_end(store) -> None:
     with pytest.raises(StoreError, match="not there"):
-        store.finish(an_end(an_attempt()))
+        store.finish(TurnEnd(an_end(an_attempt())))
 
 
 def test_history_is_oldest_first_and_starts_at_since(store) -> None:
     for number, seconds in enumerate((30, 10, 20)):
         attempt = an_attempt(f"attempt-{number}")
         store.begin(attempt)
-        store.finish(an_end(attempt, OutcomeKind.FAILED, at(seconds)))
+        store.finish(TurnEnd(an_end(attempt, OutcomeKind.FAILED, at(seconds))))
     ends = [past.finished_at for past in store.history(FINGERPRINT, since=at(20))]
     assert ends == [at(20), at(30)]
 
@@ -249,14 +254,14 @@ def test_history_is_oldest_first_and_starts_at_since(store) -> None:
 def test_history_has_only_its_own_fingerprint(store) -> None:
     other = an_attempt(check_id="LIN-FW-001")
     store.begin(other)
-    store.finish(an_end(other))
+    store.finish(TurnEnd(an_end(other)))
     assert store.history(FINGERPRINT, since=EPOCH) == []
 
 
 def test_times_compare_as_times_whatever_zone_they_came_in(store) -> None:
     attempt = an_attempt()
     store.begin(attempt)
-    store.finish(an_end(attempt, when=NOON.astimezone(timezone(timedelta(hours=-11)))))
+    store.finish(TurnEnd(an_end(attempt, when=NOON.astimezone(timezone(timedelta(hours=-11))))))
     past = store.history(FINGERPRINT, since=NOON)[0]
     assert past.finished_at == NOON
     assert past.finished_at.tzinfo is UTC
@@ -265,7 +270,7 @@ def test_times_compare_as_times_whatever_zone_they_came_in(store) -> None:
 def test_a_crash_leaves_attempts_that_the_next_start_ends_as_interrupted(store) -> None:
     store.begin(an_attempt("attempt-2", at(1)))
     store.begin(an_attempt("attempt-1", at(0), check_id="LIN-FW-001"))
-    assert [one.attempt_id for one in store.interrupt_unfinished(now=at(60))] == ["attempt-1", "attempt-2"]
+    assert [one.attempt_id for one in interrupt_unfinished(store, now=at(60))] == ["attempt-1", "attempt-2"]
     past = store.history(FINGERPRINT, since=EPOCH)[0]
     assert (past.outcome, past.finished_at) == (OutcomeKind.INTERRUPTED, at(60))
     assert [one.outcome.kind for one in store.recent_outcomes(10)] == [OutcomeKind.INTERRUPTED] * 2
@@ -273,13 +278,13 @@ def test_a_crash_leaves_attempts_that_the_next_start_ends_as_interrupted(store) 
 
 def test_nothing_is_interrupted_twice(store) -> None:
     store.begin(an_attempt())
-    store.interrupt_unfinished(now=at(60))
-    assert store.interrupt_unfinished(now=at(61)) == []
+    interrupt_unfinished(store, now=at(60))
+    assert interrupt_unfinished(store, now=at(61)) == ()
 
 
 def test_after_an_interruption_a_new_attempt_may_begin(store) -> None:
     store.begin(an_attempt("attempt-1"))
-    store.interrupt_unfinished(now=at(60))
+    interrupt_unfinished(store, now=at(60))
     store.begin(an_attempt("attempt-2", at(61)))
     assert store.attempt("attempt-2") == an_attempt("attempt-2", at(61))
 
@@ -288,7 +293,7 @@ def test_many_threads_begin_one_attempt_each(store) -> None:
     def turn(number: int) -> None:
         attempt = an_attempt(f"attempt-{number}", target_id=f"srv{number:02}")
         store.begin(attempt)
-        store.finish(an_end(attempt), observations=[an_observation(Verdict.PASS, target_id=attempt.target_id)])
+        store.finish(TurnEnd(an_end(attempt), observations=[an_observation(Verdict.PASS, target_id=attempt.target_id)]))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(turn, range(24)))
@@ -319,7 +324,7 @@ def test_the_end_of_a_turn_brings_everything_at_once(store) -> None:
     steps = (StepRecord("set", 0, "changed", ""), StepRecord("reload", None, "", "no answer"))
     end = replace(an_end(an_attempt(), when=at(5)), steps=steps, until=at(300))
     fresh = an_observation(Verdict.PASS, at(5))
-    store.finish(end, observations=[fresh], alerts=[an_alert()])
+    store.finish(TurnEnd(end, observations=[fresh], alerts=[an_alert()]))
     assert store.opened_at(FINGERPRINT) is None
     assert store.latest_observations() == [fresh]
     assert [recorded.outcome for recorded in store.recent_outcomes(10)] == [end]
@@ -329,7 +334,7 @@ def test_the_end_of_a_turn_brings_everything_at_once(store) -> None:
 def test_a_turn_whose_end_cannot_be_written_leaves_nothing_behind(store) -> None:
     scan(store, an_observation(Verdict.FAIL))
     with pytest.raises(StoreError):
-        store.finish(an_end(an_attempt()), observations=[an_observation(Verdict.PASS)], alerts=[an_alert()])
+        store.finish(TurnEnd(an_end(an_attempt()), observations=[an_observation(Verdict.PASS)], alerts=[an_alert()]))
     assert store.opened_at(FINGERPRINT) == NOON
     assert (store.recent_outcomes(10), store.alerts()) == ([], [])
 
@@ -338,19 +343,19 @@ def test_a_fresh_detect_that_still_fails_leaves_the_incident_the_same(store) -> 
     scan(store, an_observation(Verdict.FAIL))
     store.begin(an_attempt())
     end = an_end(an_attempt(), OutcomeKind.VERIFY_FAILED, at(5))
-    store.finish(end, observations=[an_observation(Verdict.FAIL, at(5))])
+    store.finish(TurnEnd(end, observations=[an_observation(Verdict.FAIL, at(5))]))
     assert store.opened_at(FINGERPRINT) == NOON
 
 
 def test_a_fresh_detect_may_open_the_incident_of_another_check(store) -> None:
     scan(store)
-    store.finish(an_outcome(), observations=[an_observation(Verdict.FAIL, check_id="LIN-FW-001")])
+    store.finish(TurnEnd(an_outcome(), observations=[an_observation(Verdict.FAIL, check_id="LIN-FW-001")]))
     assert store.opened_at(fingerprint(SITE, TARGET, "LIN-FW-001")) == NOON
 
 
 def test_a_held_incident_does_not_grow_the_store(store) -> None:
-    store.finish(replace(an_outcome(), until=at(300)))
-    store.finish(replace(an_outcome(when=at(120)), until=at(420)))
+    store.finish(TurnEnd(replace(an_outcome(), until=at(300))))
+    store.finish(TurnEnd(replace(an_outcome(when=at(120)), until=at(420))))
     recorded = store.recent_outcomes(10)
     assert [(one.outcome.at, one.last_seen_at, one.seen_count) for one in recorded] == [(NOON, at(120), 2)]
     assert recorded[0].outcome.until == at(420)
@@ -365,9 +370,9 @@ def test_a_held_incident_does_not_grow_the_store(store) -> None:
     ],
 )
 def test_an_outcome_that_differs_is_a_row_of_its_own(store, change) -> None:
-    store.finish(an_outcome())
-    store.finish(replace(an_outcome(when=at(1)), **change))
-    store.finish(an_outcome(when=at(2)))
+    store.finish(TurnEnd(an_outcome()))
+    store.finish(TurnEnd(replace(an_outcome(when=at(1)), **change)))
+    store.finish(TurnEnd(an_outcome(when=at(2))))
     assert [one.seen_count for one in store.recent_outcomes(10)] == [1, 1, 1]
 
 
@@ -375,38 +380,38 @@ def test_an_outcome_with_an_attempt_is_always_a_row_of_its_own(store) -> None:
     for number in range(2):
         attempt = an_attempt(f"attempt-{number}")
         store.begin(attempt)
-        store.finish(an_end(attempt, OutcomeKind.FAILED, at(number)))
+        store.finish(TurnEnd(an_end(attempt, OutcomeKind.FAILED, at(number))))
     assert len(store.recent_outcomes(10)) == 2
 
 
 def test_outcomes_come_newest_first_and_not_more_than_asked_for(store) -> None:
     for number in range(3):
-        store.finish(an_outcome(reason=f"reason {number}", when=at(number)))
-    store.finish(an_outcome(reason="elsewhere", when=at(9), target_id="srv02"))
+        store.finish(TurnEnd(an_outcome(reason=f"reason {number}", when=at(number))))
+    store.finish(TurnEnd(an_outcome(reason="elsewhere", when=at(9), target_id="srv02")))
     assert [one.outcome.reason for one in store.recent_outcomes(2)] == ["elsewhere", "reason 2"]
     assert [one.outcome.reason for one in store.recent_outcomes(2, TARGET)] == ["reason 2", "reason 1"]
 
 
 def test_an_open_incident_shows_its_last_outcome(store) -> None:
     scan(store, an_observation(Verdict.FAIL))
-    store.finish(replace(an_outcome(OutcomeKind.SUPPRESSED, reason="came back"), until=at(300)))
+    store.finish(TurnEnd(replace(an_outcome(OutcomeKind.SUPPRESSED, reason="came back"), until=at(300))))
     incident = store.open_incidents()[0]
     assert (incident.outcome_kind, incident.outcome_reason) == (OutcomeKind.SUPPRESSED, "came back")
     assert (incident.outcome_until, incident.rule_id) == (at(300), "L1-SSH-001")
 
 
 def test_an_incident_does_not_show_the_outcome_of_the_one_before_it(store) -> None:
-    store.finish(an_outcome(OutcomeKind.DEFERRED))
+    store.finish(TurnEnd(an_outcome(OutcomeKind.DEFERRED)))
     scan(store, an_observation(Verdict.FAIL), when=at(60))
     assert store.open_incidents()[0].outcome_kind is None
 
 
 def test_what_machines_said_is_scrubbed_and_cut_before_it_is_kept(store) -> None:
     steps = (StepRecord("set", 1, "x" * 100_000, f"password=hunter2secret {PEM}"),)
-    store.finish(replace(an_outcome(reason="token: abcdefgh1234"), steps=steps))
+    store.finish(TurnEnd(replace(an_outcome(reason="token: abcdefgh1234"), steps=steps)))
     scan(store, an_observation(reason="Authorization: Bearer abc123", facts={"line": PEM}))
     store.record_unreachable("srv02", fault="auth_failed", message="passphrase=opensesame", now=NOON)
-    store.finish(an_outcome(), alerts=[an_alert(document={"key": [PEM]})])
+    store.finish(TurnEnd(an_outcome(), alerts=[an_alert(document={"key": [PEM]})]))
     everything = repr((store.recent_outcomes(9), store.latest_observations(), store.targets(), store.alerts()))
     for secret in ("hunter2secret", "b3BlbnNzaC1rZXk", "abcdefgh1234", "abc123", "opensesame"):
         assert secret not in everything
@@ -423,7 +428,7 @@ def an_undo(*, succeeded: bool = True, attempt_id: str = "attempt-1") -> Undo:
 def healed(store) -> None:
     scan(store, an_observation(Verdict.FAIL))
     store.begin(an_attempt())
-    store.finish(an_end(an_attempt()), observations=[an_observation(Verdict.PASS)])
+    store.finish(TurnEnd(an_end(an_attempt()), observations=[an_observation(Verdict.PASS)]))
 
 
 def test_an_undone_fix_is_no_relapse_in_history(store) -> None:
@@ -480,7 +485,7 @@ def test_only_a_finished_attempt_can_be_undone(store) -> None:
 
 
 def raised(store, *alerts) -> None:
-    store.finish(an_outcome(), alerts=alerts or (an_alert(),))
+    store.finish(TurnEnd(an_outcome(), alerts=alerts or (an_alert(),)))
 
 
 def only(store):
@@ -643,7 +648,7 @@ def test_a_check_that_a_target_no_longer_gets_is_forgotten(store) -> None:
 
 def test_beyond_the_most_outcomes_the_oldest_go(store) -> None:
     for number in range(5):
-        store.finish(an_outcome(reason=f"reason {number}", when=at(number)))
+        store.finish(TurnEnd(an_outcome(reason=f"reason {number}", when=at(number))))
     assert store.prune(NOON, Limits(outcomes_max=2)) == {"outcomes": 3}
     assert [one.outcome.reason for one in store.recent_outcomes(9)] == ["reason 4", "reason 3"]
 
@@ -652,7 +657,7 @@ def test_beyond_the_most_attempts_the_oldest_go(store) -> None:
     for number in range(3):
         attempt = an_attempt(f"attempt-{number}")
         store.begin(attempt)
-        store.finish(an_end(attempt, OutcomeKind.FAILED, at(number)))
+        store.finish(TurnEnd(an_end(attempt, OutcomeKind.FAILED, at(number))))
     assert store.prune(NOON, Limits(attempts_max=1)) == {"attempts": 2}
     assert isinstance(store.attempt("attempt-2"), FinishedAttempt)
 
@@ -667,7 +672,7 @@ def test_beyond_the_most_alerts_settled_ones_go_before_undelivered_ones(store) -
 
 def test_what_was_dropped_adds_up(store) -> None:
     for number in range(4):
-        store.finish(an_outcome(reason=f"reason {number}", when=at(number)))
+        store.finish(TurnEnd(an_outcome(reason=f"reason {number}", when=at(number))))
     store.prune(NOON, Limits(outcomes_max=3))
     store.prune(NOON, Limits(outcomes_max=1))
     assert store.counts().dropped == {"outcomes": 3}
@@ -676,3 +681,43 @@ def test_what_was_dropped_adds_up(store) -> None:
 def test_a_time_without_zone_is_refused(tmp_path) -> None:
     with SqliteStore(tmp_path / "state.db") as store, pytest.raises(ValueError, match="time zone"):
         store.prune(datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
+
+
+# --- outbox
+
+
+def entries(store) -> dict[OutboxClass, tuple[int, int]]:
+    return {kind: (numbers.waiting, numbers.size_bytes) for kind, numbers in store.counts().outbox.items()}
+
+
+def test_what_is_attached_commits_with_the_outcome(store) -> None:
+    store.finish(TurnEnd(an_outcome(), attachments=Attachments([an_entry(1), an_entry(2)])))
+    assert entries(store) == {OutboxClass.TELEMETRY: (2, 14)}
+
+
+def test_what_is_attached_to_an_end_that_fails_is_not_kept(store) -> None:
+    with pytest.raises(StoreError):
+        store.finish(TurnEnd(an_end(an_attempt()), attachments=Attachments([an_entry()])))
+    assert entries(store) == {}
+
+
+def test_an_outcome_that_only_repeats_is_not_told_again(store) -> None:
+    for number in range(3):
+        store.finish(TurnEnd(an_outcome(when=at(number)), attachments=Attachments([an_entry(number)])))
+    assert entries(store) == {OutboxClass.TELEMETRY: (1, 7)}
+
+
+def test_a_scan_and_an_undo_carry_attachments_too(store) -> None:
+    store.record_scan(TARGET, [], site_id=SITE, now=NOON, attachments=Attachments([an_entry(1)]))
+    healed(store)
+    store.record_undo(an_undo(), attachments=Attachments([an_entry(2)]))
+    store.attach(Attachments([an_entry(3, OutboxClass.HEARTBEAT)]))
+    assert entries(store) == {OutboxClass.HEARTBEAT: (1, 7), OutboxClass.TELEMETRY: (2, 14)}
+
+
+def test_an_entry_is_enqueued_once_whatever_is_asked(store) -> None:
+    for _ in range(2):
+        store.attach(Attachments([an_entry(1), an_entry(1)]))
+    assert store.counts().outbox == {
+        OutboxClass.TELEMETRY: OutboxCounts(1, 0, 7, NOON, {OutboxFate.ENQUEUED: 1}),
+    }

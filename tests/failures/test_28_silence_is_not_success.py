@@ -12,6 +12,7 @@ import pytest
 
 from compliance_agent.adapters.store import SqliteStore
 from compliance_agent.domain.outcome import Attempt, OutcomeKind
+from compliance_agent.engine.recover import interrupt_unfinished
 from tests.support.state import EPOCH, FINGERPRINT, an_attempt, at
 
 
@@ -31,7 +32,7 @@ def test_after_a_crash_it_is_interrupted_and_not_remediated(path) -> None:
     with SqliteStore(path) as store:
         store.begin(an_attempt())
     with SqliteStore(path) as store:
-        store.interrupt_unfinished(now=at(60))
+        interrupt_unfinished(store, now=at(60))
         outcomes = [past.outcome for past in store.history(FINGERPRINT, since=EPOCH)]
     assert outcomes == [OutcomeKind.INTERRUPTED]
     assert not any(outcome.is_success for outcome in outcomes)

@@ -13,6 +13,7 @@ import pytest
 from compliance_agent.adapters.store import Limits, SqliteStore
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import StepRecord
+from compliance_agent.domain.turn_end import TurnEnd
 from tests.support.state import SITE, TARGET, an_alert, an_attempt, an_end, an_observation, an_outcome, at
 
 
@@ -26,7 +27,7 @@ def hold(store: SqliteStore, number: int) -> None:
     """Scan an incident that stays, hold it back and tell people, as every two minutes."""
     now = at(120 * number)
     store.record_scan(TARGET, [an_observation(Verdict.FAIL, now)], site_id=SITE, now=now)
-    store.finish(an_outcome(when=now), alerts=[an_alert(when=now)])
+    store.finish(TurnEnd(an_outcome(when=now), alerts=[an_alert(when=now)]))
 
 
 def test_an_incident_that_is_held_for_hours_does_not_grow_the_file(store) -> None:
@@ -41,7 +42,7 @@ def test_an_incident_that_is_held_for_hours_does_not_grow_the_file(store) -> Non
 
 def test_a_step_that_floods_is_kept_short(store) -> None:
     flood = StepRecord("set", 1, "x" * 10_000_000, "y" * 10_000_000)
-    store.finish(replace(an_outcome(), steps=(flood,)))
+    store.finish(TurnEnd(replace(an_outcome(), steps=(flood,))))
     assert store.counts().size_bytes < 1_000_000
 
 
@@ -49,7 +50,7 @@ def test_attempts_that_fail_for_ever_stay_within_the_limits(store) -> None:
     for number in range(60):
         attempt = an_attempt(f"attempt-{number:03}", at(number))
         store.begin(attempt)
-        store.finish(an_end(attempt, when=at(number)))
+        store.finish(TurnEnd(an_end(attempt, when=at(number))))
     dropped = store.prune(at(60), Limits(outcomes_max=20, attempts_max=10))
     assert dropped == {"outcomes": 40, "attempts": 50}
     assert (store.counts().outcomes, store.counts().attempts) == (20, 10)

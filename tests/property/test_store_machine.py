@@ -17,6 +17,8 @@ from compliance_agent.adapters.store import Limits, MemoryStore, SqliteStore, Un
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import ATTEMPT_OUTCOMES, OutcomeKind
+from compliance_agent.domain.turn_end import TurnEnd
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
 from tests.support.state import EPOCH, SITE, an_alert, an_attempt, an_end, an_observation, an_outcome
@@ -105,25 +107,25 @@ class StoreMachine(RuleBasedStateMachine):
             if verdict is None
             else [an_observation(verdict, self.now, target_id=attempt.target_id, check_id=attempt.check_id)]
         )
-        self.both(lambda store: store.finish(an_end(attempt, kind, self.now), observations=fresh))
+        self.both(lambda store: store.finish(TurnEnd(an_end(attempt, kind, self.now), observations=fresh)))
 
     @rule(where=targets, check=checks, kind=holds, reason=reasons, keys=st.lists(st.sampled_from("abcd"), max_size=2))
     def hold(self, where: str, check: str, kind: OutcomeKind, reason: str, keys: list[str]) -> None:
         outcome = an_outcome(kind, self.now, reason=reason, target_id=where, check_id=check)
         held = replace(outcome, until=self.now + timedelta(minutes=5))
         alerts = [an_alert(key, self.now) for key in keys]
-        self.both(lambda store: store.finish(held, alerts=alerts))
+        self.both(lambda store: store.finish(TurnEnd(held, alerts=alerts)))
 
     @rule(where=targets, check=checks, verdict=verdicts)
     def look_again_without_an_attempt(self, where: str, check: str, verdict: Verdict) -> None:
         fresh = [an_observation(verdict, self.now, target_id=where, check_id=check)]
-        self.both(lambda store: store.finish(an_outcome(when=self.now), observations=fresh))
+        self.both(lambda store: store.finish(TurnEnd(an_outcome(when=self.now), observations=fresh)))
 
     @rule()
     def crash_and_start(self) -> None:
         self.sqlite.close()
         self.sqlite = SqliteStore(self.folder / "state.db")
-        self.both(lambda store: list(store.interrupt_unfinished(now=self.now)))
+        self.both(lambda store: list(interrupt_unfinished(store, now=self.now)))
 
     @rule(number=numbers, succeeded=st.booleans())
     def undo(self, number: int, succeeded: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from compliance_agent.domain.incident import fingerprint, incident_id_for
 from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.domain.outbox import OutboxClass, OutboxEntry
 from compliance_agent.domain.outcome import Alert, Attempt, Outcome, OutcomeKind
 from compliance_agent.testing import NOON
 
@@ -108,3 +109,9 @@ def an_alert(
         document={"target_id": TARGET} if document is None else document,
         raised_at=when,
     )
+
+
+def an_entry(
+    number: int = 1, kind: OutboxClass = OutboxClass.TELEMETRY, when: datetime = NOON, body: bytes = b'{"a":1}'
+) -> OutboxEntry:
+    return OutboxEntry(f"01900000-0000-7000-8000-{number:012x}", kind, when, body)

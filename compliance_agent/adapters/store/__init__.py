@@ -1,8 +1,8 @@
 """The durable state: one SQLite file, its read-only view, and the same in memory.
 
-``SqliteStore`` and ``MemoryStore`` pass one contract suite. The modules: ``schema`` (migrations),
+``SqliteStore`` and ``MemoryStore`` pass one contract suite. The modules: ``schema`` and ``migrations``,
 ``database`` (the file: modes, transactions, errors), ``codec`` and ``records`` (values <-> columns,
-scrubbing), ``writes``, ``alert_queue`` and ``pruning`` (what a transaction does), ``reads`` (queries).
+scrubbing), ``writes``, ``alert_queue``, ``outbox`` and ``pruning`` (what a transaction does), ``reads`` (queries).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from compliance_agent.adapters.store.rows import (
     DeliveryState,
     Limits,
     OpenIncident,
+    OutboxCounts,
+    OutboxRow,
     QueuedAlert,
     RecordedOutcome,
     Undo,
@@ -33,6 +35,8 @@ __all__ = [
     "Limits",
     "MemoryStore",
     "OpenIncident",
+    "OutboxCounts",
+    "OutboxRow",
     "QueuedAlert",
     "ReadOnlyStore",
     "RecordedOutcome",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
-from compliance_agent.adapters.store.schema import MIGRATIONS, migrate, schema_version
+from compliance_agent.adapters.store.migrations import MIGRATIONS
+from compliance_agent.adapters.store.schema import migrate, schema_version
 from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:

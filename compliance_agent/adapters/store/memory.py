@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 from compliance_agent.adapters.store.codec import clean_alert, clean_observation, clean_outcome, clean_text
 from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
+from compliance_agent.adapters.store.memory_outbox import MemoryOutbox
 from compliance_agent.adapters.store.memory_pruning import prune
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
-from compliance_agent.adapters.store.sqlite import ALERT_REPEAT_S, clean_undo, interrupted_outcome
+from compliance_agent.adapters.store.sqlite import ALERT_REPEAT_S, clean_undo
 from compliance_agent.adapters.store.writes import (
     CLOSING,
     already_begun,
@@ -21,7 +22,9 @@ from compliance_agent.adapters.store.writes import (
 )
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.observation import Verdict
+from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
 from compliance_agent.domain.outcome import ATTEMPT_OUTCOMES, FinishedAttempt
+from compliance_agent.domain.turn_end import NOTHING
 from compliance_agent.engine.ports import TargetStatus
 
 if TYPE_CHECKING:
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.rows import AlertState, Limits, QueuedAlert, Undo
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt, Outcome
+    from compliance_agent.domain.outbox import OutboxLimits
+    from compliance_agent.domain.outcome import Attempt, Outcome
+    from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,14 @@ class MemoryState:
 class MemoryStore:
     """``engine.ports.Store`` in memory, with the read side and the alert queue of ``SqliteStore``. Thread-safe."""
 
-    def __init__(self, *, alert_repeat_s: int = ALERT_REPEAT_S) -> None:
+    def __init__(
+        self, *, alert_repeat_s: int = ALERT_REPEAT_S, outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS
+    ) -> None:
         """Start empty."""
         self._lock = threading.RLock()
         self._state = MemoryState()
         self._alerts = MemoryAlerts(timedelta(seconds=alert_repeat_s))
+        self._outbox = MemoryOutbox(outbox_limits)
 
     def close(self) -> None:
         """Do nothing; there for symmetry."""
@@ -105,13 +113,22 @@ class MemoryStore:
             ]
         return sorted(found, key=lambda past: (past.finished_at, past.attempt.attempt_id))
 
-    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+    def record_scan(
+        self,
+        target_id: str,
+        observations: Sequence[Observation],
+        *,
+        site_id: str,
+        now: datetime,
+        attachments: Attachments = NOTHING,
+    ) -> None:
         """Keep the latest observation of each check; the target was reached. See ``engine.ports.Store``."""
         with self._lock:
             self._state.targets[target_id] = TargetStatus(target_id, scanned_at=now, attempted_at=now)
             self._state.sites[target_id] = site_id
             for observation in observations:
                 self._observe(observation, site_id=site_id, now=now)
+            self._attach(attachments)
 
     def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
@@ -140,40 +157,42 @@ class MemoryStore:
                     raise already_begun(attempt, other.attempt_id)
             self._state.unfinished[attempt.attempt_id] = attempt
 
-    def finish(
-        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
-    ) -> None:
+    def finish(self, end: TurnEnd) -> None:
         """Write all that a turn's end brings. See ``engine.ports.Store``.
 
         Raises:
-            StoreError: ``outcome.attempt_id`` names no unfinished attempt, or one cannot end as
+            StoreError: ``end.outcome.attempt_id`` names no unfinished attempt, or one cannot end as
                 ``outcome.kind``.
 
         """
-        kept = clean_outcome(outcome)
+        kept = clean_outcome(end.outcome)
         with self._lock:
             self._end_attempt(kept)
-            self._put_outcome(kept)
-            for observation in observations:
+            is_new = self._put_outcome(kept)
+            for observation in end.observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
-            for alert in alerts:
+            for alert in end.alerts:
                 self._alerts.enqueue(clean_alert(alert))
+            if is_new:
+                self._attach(end.attachments)
 
-    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
-        """End unfinished attempts as ``interrupted``, with an outcome of that kind, and return them."""
+    def unfinished(self, target_id: str | None = None) -> Sequence[Attempt]:
+        """Return the attempts that have not ended, of one target or of all, in the order in which they began."""
         with self._lock:
-            wanted = [one for one in self._state.unfinished.values() if target_id in {None, one.target_id}]
-            attempts = sorted(wanted, key=lambda one: (one.begun_at, one.attempt_id))
-            for attempt in attempts:
-                outcome = interrupted_outcome(attempt, now=now)
-                self._end_attempt(outcome)
-                self._put_outcome(outcome)
-        return attempts
+            found = [one for one in self._state.unfinished.values() if target_id in {None, one.target_id}]
+        return sorted(found, key=lambda one: (one.begun_at, one.attempt_id))
+
+    def attach(self, attachments: Attachments) -> None:
+        """Keep attachments that belong to no other write (a heartbeat)."""
+        with self._lock:
+            self._attach(attachments)
 
     # --- undo and pruning
 
-    def record_undo(self, undo: Undo, *, observations: Sequence[Observation] = ()) -> None:
+    def record_undo(
+        self, undo: Undo, *, observations: Sequence[Observation] = (), attachments: Attachments = NOTHING
+    ) -> None:
         """Keep a try to undo a finished attempt, and what a fresh detect found afterwards.
 
         Raises:
@@ -191,6 +210,7 @@ class MemoryStore:
             for observation in observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
+            self._attach(attachments)
 
     def prune(self, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Mapping[str, int]:
         """Drop what is too old or too much; return what was dropped, kind to number."""
@@ -278,10 +298,14 @@ class MemoryStore:
                 attempts=len(state.unfinished) + len(state.finished),
                 outcomes=len(state.outcomes),
                 alerts=self._alerts.numbers(),
+                outbox=self._outbox.numbers(),
                 dropped=dict(sorted(state.dropped.items())),
             )
 
     # --- how
+
+    def _attach(self, attachments: Attachments) -> None:
+        self._outbox.put(attachments.outbox)
 
     def _observe(self, observation: Observation, *, site_id: str | None, now: datetime) -> None:
         kept = clean_observation(observation)
@@ -307,7 +331,7 @@ class MemoryStore:
             raise not_unfinished(outcome)
         self._state.finished[attempt.attempt_id] = FinishedAttempt(attempt, outcome.kind, outcome.reason, outcome.at)
 
-    def _put_outcome(self, outcome: Outcome) -> None:
+    def _put_outcome(self, outcome: Outcome) -> bool:
         last = self._last_outcome(outcome.fingerprint)
         if outcome.attempt_id is None and last is not None:
             past = self._state.outcomes[last]
@@ -315,8 +339,9 @@ class MemoryStore:
                 self._state.outcomes[last] = RecordedOutcome(
                     replace(past.outcome, until=outcome.until), outcome.at, past.seen_count + 1
                 )
-                return
+                return False
         self._state.outcomes.append(RecordedOutcome(outcome, outcome.at, 1))
+        return True
 
     def _last_outcome(self, fingerprint: str, since: datetime | None = None) -> int | None:
         for index in range(len(self._state.outcomes) - 1, -1, -1):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from compliance_agent.adapters.store.database import open_unchanged
 from compliance_agent.adapters.store.reads import Reader
+from compliance_agent.domain.turn_end import NOTHING
 from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt, Outcome
+    from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
 class ReadOnlyStore(Reader):
     """``engine.ports.Store`` without its writes: each of them is a ``StoreError``, since none should be tried."""
 
-    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+    def record_scan(
+        self,
+        target_id: str,
+        observations: Sequence[Observation],
+        *,
+        site_id: str,
+        now: datetime,
+        attachments: Attachments = NOTHING,
+    ) -> None:
         """Refuse."""
         self._refuse()
 
@@ -35,13 +45,11 @@ class ReadOnlyStore(Reader):
         """Refuse."""
         self._refuse()
 
-    def finish(
-        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
-    ) -> None:
+    def finish(self, end: TurnEnd) -> None:
         """Refuse."""
         self._refuse()
 
-    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
+    def attach(self, attachments: Attachments) -> None:
         """Refuse."""
         self._refuse()
 

@@ -56,6 +56,16 @@ FROM attempt AS a LEFT JOIN undo AS u ON u.attempt_id = a.attempt_id AND u.succe
 WHERE a.attempt_id = ?
 """
 
+_OUTBOX = """
+SELECT kind, sum(state = 'waiting') AS waiting, sum(state = 'dead') AS dead, sum(size_bytes) AS size_bytes,
+  min(created_at) FILTER (WHERE state = 'waiting') AS oldest_at
+FROM outbox GROUP BY kind
+"""
+
+_UNFINISHED = """
+SELECT * FROM attempt WHERE finished_at IS NULL AND (?1 IS NULL OR target_id = ?1) ORDER BY begun_at, attempt_id
+"""
+
 _DELIVERIES = "SELECT * FROM alert_delivery WHERE alert_id = ? ORDER BY channel"
 
 
@@ -121,6 +131,10 @@ class Reader:
         found = self._read(_any_attempt, _ATTEMPT, (attempt_id,))
         return found[0] if found else None
 
+    def unfinished(self, target_id: str | None = None) -> Sequence[Attempt]:
+        """Return the attempts that have not ended, of one target or of all, in the order in which they began."""
+        return self._read(records.attempt, _UNFINISHED, (target_id,))
+
     def undos(self, attempt_id: str) -> list[Undo]:
         """Return the tries to undo this attempt, oldest first."""
         return self._read(records.undo, "SELECT * FROM undo WHERE attempt_id = ? ORDER BY undo_id", (attempt_id,))
@@ -138,10 +152,13 @@ class Reader:
             row = self._database.rows(_COUNTS)[0]
             alerts = self._database.rows("SELECT state, count(*) AS number FROM alert GROUP BY state")
             dropped = self._database.rows("SELECT what, number FROM dropped ORDER BY what")
+            waiting = self._database.rows(_OUTBOX)
+            fates = self._database.rows("SELECT kind, fate, number FROM outbox_count")
             size = self._database.rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         return Counts(
             **dict(row),
             alerts={AlertState(line["state"]): line["number"] for line in alerts},
+            outbox=records.outbox_counts(waiting, fates),
             dropped={line["what"]: line["number"] for line in dropped},
             size_bytes=size[0][0],
         )

@@ -18,17 +18,20 @@ from compliance_agent.adapters.store.rows import (
     ChannelDelivery,
     DeliveryState,
     OpenIncident,
+    OutboxCounts,
     QueuedAlert,
     RecordedOutcome,
     Undo,
 )
 from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.domain.outbox import OutboxClass, OutboxFate
 from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome, OutcomeKind
 from compliance_agent.engine.ports import TargetStatus
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
 
 def target_status(row: sqlite3.Row) -> TargetStatus:
@@ -200,3 +203,22 @@ def queued_alert(row: sqlite3.Row) -> QueuedAlert:
         last_raised_at=time_value(row["last_raised_at"]),
         settled_at=optional_time_value(row["settled_at"]),
     )
+
+
+def outbox_counts(waiting: Sequence[sqlite3.Row], fates: Sequence[sqlite3.Row]) -> dict[OutboxClass, OutboxCounts]:
+    """Return the numbers of each class, from sums over ``outbox`` and the rows of ``outbox_count``."""
+    of_kind = {row["kind"]: row for row in waiting}
+    counted: dict[str, dict[OutboxFate, int]] = {row["kind"]: {} for row in (*waiting, *fates)}
+    for row in fates:
+        counted[row["kind"]][OutboxFate(row["fate"])] = row["number"]
+    return {
+        kind: OutboxCounts(
+            waiting=of_kind[kind]["waiting"] if kind in of_kind else 0,
+            dead=of_kind[kind]["dead"] if kind in of_kind else 0,
+            size_bytes=of_kind[kind]["size_bytes"] if kind in of_kind else 0,
+            oldest_at=optional_time_value(of_kind[kind]["oldest_at"]) if kind in of_kind else None,
+            fates=counted[kind],
+        )
+        for kind in OutboxClass
+        if kind in counted
+    }

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from compliance_agent.domain.outbox import Held
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from compliance_agent.domain.outbox import OutboxClass, OutboxEntry, OutboxFate
     from compliance_agent.domain.outcome import Alert, Outcome, OutcomeKind, StepRecord
 
 
@@ -155,6 +158,53 @@ class QueuedAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An entry in the outbox.
+
+    Attributes:
+        sequence: Place in the order of arrival.
+        entry: What is told.
+        tries: How often it was sent without being taken.
+        last_error: Why the last try failed, or why it is dead; empty before the first try.
+        next_try_at: When the receiver asked to see it again; ``None`` for at once.
+        dead_at: When it was given up; ``None`` while it waits.
+
+    """
+
+    sequence: int
+    entry: OutboxEntry
+    tries: int = 0
+    last_error: str = ""
+    next_try_at: datetime | None = None
+    dead_at: datetime | None = None
+
+    @property
+    def held(self) -> Held:
+        """Return what eviction needs to know."""
+        return Held(self.sequence, self.entry.kind, self.dead_at is not None, len(self.entry.body))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """How much waits in the outbox of one class, and what became of the rest.
+
+    Attributes:
+        waiting: Entries to be sent.
+        dead: Entries that were given up and are kept to be looked at.
+        size_bytes: Of both together.
+        oldest_at: When the oldest waiting one came about; ``None`` without one.
+        fates: Fate to number, over the store's whole life.
+
+    """
+
+    waiting: int = 0
+    dead: int = 0
+    size_bytes: int = 0
+    oldest_at: datetime | None = None
+    fates: Mapping[OutboxFate, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much there is.
 
@@ -166,6 +216,7 @@ class Counts:
         attempts: All attempts kept.
         outcomes: All outcomes kept.
         alerts: Alert state to number.
+        outbox: Outbox class to what waits and what became of the rest; classes that never had an entry are left out.
         dropped: What pruning has removed over the store's whole life, by kind.
         size_bytes: Of the state file; 0 in memory.
 
@@ -178,6 +229,7 @@ class Counts:
     attempts: int
     outcomes: int
     alerts: Mapping[AlertState, int] = field(default_factory=dict)
+    outbox: Mapping[OutboxClass, OutboxCounts] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     size_bytes: int = 0
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.store import alert_queue, pruning, records, writes
+from compliance_agent.adapters.store import alert_queue, outbox, pruning, writes
 from compliance_agent.adapters.store.codec import (
     clean_alert,
     clean_observation,
@@ -19,7 +19,8 @@ from compliance_agent.adapters.store.codec import (
 from compliance_agent.adapters.store.database import TurnLock, open_writable
 from compliance_agent.adapters.store.reads import Reader
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
-from compliance_agent.domain.outcome import Outcome, OutcomeKind
+from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
+from compliance_agent.domain.turn_end import NOTHING
 
 if TYPE_CHECKING:
     import os
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.rows import Limits, QueuedAlert, Undo
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt
+    from compliance_agent.domain.outbox import OutboxLimits
+    from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 ALERT_REPEAT_S: Final = 86_400
 """Seconds after which an alert that was delivered may be told again: 4 h."""
@@ -42,7 +45,13 @@ class SqliteStore(Reader):
     and has written nothing.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, alert_repeat_s: int = ALERT_REPEAT_S) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        alert_repeat_s: int = ALERT_REPEAT_S,
+        outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS,
+    ) -> None:
         """Open the state file; make it, for its owner alone, where there is none.
 
         Raises:
@@ -51,6 +60,7 @@ class SqliteStore(Reader):
         """
         self.path = Path(path)
         self._alert_repeat = timedelta(seconds=alert_repeat_s)
+        self._outbox_limits = outbox_limits
         self._turns = TurnLock(self.path)
         super().__init__(open_writable(self.path))
 
@@ -71,13 +81,22 @@ class SqliteStore(Reader):
         """
         self._turns.take()
 
-    def record_scan(self, target_id: str, observations: Sequence[Observation], *, site_id: str, now: datetime) -> None:
+    def record_scan(
+        self,
+        target_id: str,
+        observations: Sequence[Observation],
+        *,
+        site_id: str,
+        now: datetime,
+        attachments: Attachments = NOTHING,
+    ) -> None:
         """Keep the latest observation of each check; the target was reached. See ``engine.ports.Store``."""
         cleaned = [clean_observation(observation) for observation in observations]
         with self._database.writing() as connection:
             writes.put_scanned(connection, target_id, site_id=site_id, now=time_text(now))
             for observation in cleaned:
                 writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
+            self._attach(connection, attachments)
 
     def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
@@ -94,43 +113,33 @@ class SqliteStore(Reader):
         with self._database.writing() as connection:
             writes.begin_attempt(connection, attempt)
 
-    def finish(
-        self, outcome: Outcome, *, observations: Sequence[Observation] = (), alerts: Sequence[Alert] = ()
-    ) -> None:
+    def finish(self, end: TurnEnd) -> None:
         """Write all that a turn's end brings, in one transaction. See ``engine.ports.Store``.
 
         Raises:
-            StoreError: ``outcome.attempt_id`` names no unfinished attempt, or one cannot end as
+            StoreError: ``end.outcome.attempt_id`` names no unfinished attempt, or one cannot end as
                 ``outcome.kind``, or the write failed.
 
         """
-        kept = clean_outcome(outcome)
+        kept = clean_outcome(end.outcome)
         with self._database.writing() as connection:
             if kept.attempt_id is not None:
                 writes.end_attempt(connection, kept)
-            writes.put_outcome(connection, kept)
-            self._put_observations(connection, observations, attempt_id=kept.attempt_id, now=kept.at)
-            for alert in alerts:
+            is_new = writes.put_outcome(connection, kept)
+            self._put_observations(connection, end.observations, attempt_id=kept.attempt_id, now=kept.at)
+            for alert in end.alerts:
                 alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
+            if is_new:
+                self._attach(connection, end.attachments)
 
-    def interrupt_unfinished(self, *, now: datetime, target_id: str | None = None) -> Sequence[Attempt]:
-        """End unfinished attempts as ``interrupted``, with an outcome of that kind, and return them."""
-        unfinished = (
-            "SELECT * FROM attempt WHERE finished_at IS NULL AND (?1 IS NULL OR target_id = ?1)"
-            " ORDER BY begun_at, attempt_id"
-        )
-        if not self._database.rows(unfinished, (target_id,)):  # the usual case writes nothing
-            return []
+    def attach(self, attachments: Attachments) -> None:
+        """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
         with self._database.writing() as connection:
-            rows = connection.execute(unfinished, (target_id,)).fetchall()
-            attempts = [self._build(records.attempt, row) for row in rows]
-            for attempt in attempts:
-                outcome = interrupted_outcome(attempt, now=now)
-                writes.end_attempt(connection, outcome)
-                writes.put_outcome(connection, outcome)
-        return attempts
+            self._attach(connection, attachments)
 
-    def record_undo(self, undo: Undo, *, observations: Sequence[Observation] = ()) -> None:
+    def record_undo(
+        self, undo: Undo, *, observations: Sequence[Observation] = (), attachments: Attachments = NOTHING
+    ) -> None:
         """Keep a try to undo a finished attempt, and what a fresh detect found afterwards.
 
         After one that succeeded, the attempt has ``undone_at``.
@@ -143,6 +152,7 @@ class SqliteStore(Reader):
         with self._database.writing() as connection:
             writes.put_undo(connection, kept)
             self._put_observations(connection, observations, attempt_id=kept.attempt_id, now=kept.at)
+            self._attach(connection, attachments)
 
     def due_alerts(self, now: datetime, limit: int, channels: Sequence[str]) -> list[QueuedAlert]:
         """Return the pending alerts that are due on one of ``channels``, oldest first, at most ``limit``."""
@@ -197,6 +207,10 @@ class SqliteStore(Reader):
             self._database.give_back_space()
         return dropped
 
+    def _attach(self, connection: sqlite3.Connection, attachments: Attachments) -> None:
+        """Write what commits together with a fact: the one place for further kinds of record."""
+        outbox.put(connection, attachments.outbox, limits=self._outbox_limits)
+
     def _put_observations(
         self,
         connection: sqlite3.Connection,
@@ -208,22 +222,6 @@ class SqliteStore(Reader):
         for observation in observations:
             site_id = writes.site_of(connection, observation.target_id, attempt_id)
             writes.put_observation(connection, clean_observation(observation), site_id=site_id, now=time_text(now))
-
-
-def interrupted_outcome(attempt: Attempt, *, now: datetime) -> Outcome:
-    """Return how an attempt ended that a crash cut off."""
-    return Outcome(
-        kind=OutcomeKind.INTERRUPTED,
-        reason=writes.INTERRUPTED_REASON,
-        incident_id=attempt.incident_id,
-        fingerprint=attempt.fingerprint,
-        target_id=attempt.target_id,
-        check_id=attempt.check_id,
-        at=now,
-        rule_id=attempt.rule_id,
-        action=attempt.action,
-        attempt_id=attempt.attempt_id,
-    )
 
 
 def clean_undo(undo: Undo) -> Undo:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import Attempt, Outcome
 
-INTERRUPTED_REASON: Final = "the agent stopped before this attempt ended; it is not known what it changed"
 CLOSING: Final = frozenset({Verdict.PASS, Verdict.NOT_APPLICABLE})
 """The verdicts that close an incident."""
 
@@ -140,8 +139,8 @@ def not_unfinished(outcome: Outcome) -> StoreError:
     )
 
 
-def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
-    """Keep an outcome, or move the last-seen time of the last one if this only repeats it."""
+def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> bool:
+    """Keep an outcome, or move the last-seen time of the last one if this only repeats it; return whether it is new."""
     if outcome.attempt_id is None:
         changed = connection.execute(
             "UPDATE outcome SET last_seen_at = ?1, until = ?2, seen_count = seen_count + 1"
@@ -158,8 +157,9 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> None:
             ),
         ).rowcount
         if changed:
-            return
+            return False
     insert(connection, "outcome", records.outcome_columns(outcome))
+    return True
 
 
 def site_of(connection: sqlite3.Connection, target_id: str, attempt_id: str | None) -> str | None:

@@ -15,8 +15,11 @@ import pytest
 
 from compliance_agent.adapters.store import Limits, SqliteStore, open_read_only
 from compliance_agent.adapters.store.database import open_memory
-from compliance_agent.adapters.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from compliance_agent.adapters.store.migrations import MIGRATIONS
+from compliance_agent.adapters.store.schema import APPLICATION_ID, migrate
 from compliance_agent.domain.outcome import Attempt, OutcomeKind
+from compliance_agent.domain.turn_end import NOTHING, TurnEnd
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
 from tests.support.state import (
@@ -53,7 +56,7 @@ def filled(path: Path) -> None:
     with SqliteStore(path) as store:
         store.record_scan(TARGET, [an_observation()], site_id=SITE, now=NOON)
         store.begin(an_attempt())
-        store.finish(an_end(an_attempt(), OutcomeKind.FAILED))
+        store.finish(TurnEnd(an_end(an_attempt(), OutcomeKind.FAILED)))
 
 
 def folder_state(folder: Path) -> dict[str, tuple[bytes, int, int]]:
@@ -146,7 +149,7 @@ def test_a_file_that_is_no_database_says_what_to_do(path) -> None:
 def test_a_damaged_file_says_what_to_do(path) -> None:
     with SqliteStore(path) as store:
         for number in range(200):
-            store.finish(an_outcome(reason=f"reason {number}" * 20))
+            store.finish(TurnEnd(an_outcome(reason=f"reason {number}" * 20)))
     damaged = bytearray(path.read_bytes())
     damaged[8_192:40_960] = b"\xa5" * 32_768
     path.write_bytes(damaged)
@@ -237,7 +240,7 @@ def test_what_began_before_a_kill_is_there_after_it(path, agent) -> None:
     kill(agent)
     with SqliteStore(path) as store:
         assert store.attempt("attempt-1") == an_attempt()
-        assert [attempt.attempt_id for attempt in store.interrupt_unfinished(now=at(60))] == ["attempt-1"]
+        assert [attempt.attempt_id for attempt in interrupt_unfinished(store, now=at(60))] == ["attempt-1"]
 
 
 def test_while_one_process_runs_turns_another_may_not(path, agent) -> None:
@@ -337,7 +340,7 @@ def test_a_journal_that_cannot_be_read_without_a_change_is_told(path, agent) -> 
 
 def test_a_look_never_waits_for_or_stops_a_writer(path, agent) -> None:
     with SqliteStore(path) as writer, open_read_only(path) as reader:
-        writer.finish(an_end(an_attempt(), OutcomeKind.FAILED))
+        writer.finish(TurnEnd(an_end(an_attempt(), OutcomeKind.FAILED)))
         assert len(reader.history(FINGERPRINT, since=EPOCH)) == 1
 
 
@@ -365,10 +368,10 @@ def test_who_only_looks_cannot_write(path) -> None:
     with open_read_only(path) as store:
         for write in (
             lambda: store.begin(an_attempt()),
-            lambda: store.finish(an_outcome()),
+            lambda: store.finish(TurnEnd(an_outcome())),
             lambda: store.record_scan(TARGET, [], site_id=SITE, now=NOON),
             lambda: store.record_unreachable(TARGET, fault="refused", message="", now=NOON),
-            lambda: store.interrupt_unfinished(now=NOON),
+            lambda: store.attach(NOTHING),
         ):
             with pytest.raises(StoreError, match="reading only"):
                 write()
@@ -380,7 +383,7 @@ def test_who_only_looks_cannot_write(path) -> None:
 def test_beyond_its_size_the_oldest_outcomes_go_and_the_file_shrinks(path) -> None:
     with SqliteStore(path) as store:
         for number in range(300):
-            store.finish(an_outcome(reason=f"reason {number} " * 100, when=at(number)))
+            store.finish(TurnEnd(an_outcome(reason=f"reason {number} " * 100, when=at(number))))
         before = store.counts().size_bytes
         dropped = store.prune(NOON, Limits(size_max_bytes=before // 2))
         assert 0 < dropped["outcomes"] < 300

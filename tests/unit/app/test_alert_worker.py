@@ -11,6 +11,7 @@ import pytest
 from compliance_agent.adapters.alert_channels import ChannelError
 from compliance_agent.adapters.store import AlertState, MemoryStore
 from compliance_agent.app.alert_worker import NO_CHANNEL, AlertWorker, DeliveryReport, RetryPolicy
+from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.errors import DeliveryError, StoreError
 from compliance_agent.testing import FakeChannel, FakeClock
 from tests.support.state import an_alert, an_outcome
@@ -34,7 +35,7 @@ class Longest(random.Random):
 
 def store_with(*keys: str) -> MemoryStore:
     store = MemoryStore()
-    store.finish(an_outcome(), alerts=[an_alert(key) for key in keys or ("a",)])
+    store.finish(TurnEnd(an_outcome(), alerts=[an_alert(key) for key in keys or ("a",)]))
     return store
 
 
@@ -164,7 +165,7 @@ def test_a_store_that_cannot_be_written_is_reported_and_not_raised() -> None:
             raise StoreError(f"the disk is full, {alert_id} on {channel} was not kept")
 
     store = Full()
-    store.finish(an_outcome(), alerts=[an_alert()])
+    store.finish(TurnEnd(an_outcome(), alerts=[an_alert()]))
     assert worker(store, FakeChannel()).deliver_due().trouble.startswith("the disk is full")
 
 
@@ -182,7 +183,7 @@ def test_a_delivery_whose_record_was_lost_is_sent_again_with_the_same_id() -> No
             """Be killed between the delivery and its record."""
 
     store, channel = Forgetful(), FakeChannel()
-    store.finish(an_outcome(), alerts=[an_alert()])
+    store.finish(TurnEnd(an_outcome(), alerts=[an_alert()]))
     at_work = worker(store, channel)
     at_work.deliver_due()
     at_work.deliver_due()
