@@ -47,6 +47,7 @@ _KNOWN: Final = re.compile(
 _LONG: Final = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{32,}={0,2}")
 _DIGEST_NAMES: Final = ("SHA256:", "SHA512:", "SHA1:", "MD5:", "sha256-", "sha384-", "sha512-", "AAAA")
 _OF_EACH_MIN: Final = 4
+PASSES_MAX: Final = 8
 CUT: Final = " [cut]"
 FLOOD_TIMES: Final = 4
 """How many times the length that is kept is looked at; scrubbing all of a flood would take for ever."""
@@ -70,6 +71,33 @@ class ScrubError(Exception):
 
 def scrub(text: str) -> str:
     """Return ``text`` with secrets and personal data replaced by ``[removed]``. Scrubbing twice changes nothing."""
+    return _settle(text)[0]
+
+
+def scrub_surely(text: str) -> str:
+    """Return :func:`scrub`, or refuse: for text that will be signed, which cannot be taken back.
+
+    Raises:
+        ScrubError: However often it is scrubbed, another scrubbing would take out more.
+
+    """
+    settled, sure = _settle(text)
+    if not sure:
+        raise ScrubError(f"this text is still not clean after {PASSES_MAX} scrubbings")
+    return settled
+
+
+def _settle(text: str) -> tuple[str, bool]:
+    """Scrub until nothing changes: what one pattern took out may have hidden something from an earlier one."""
+    for _ in range(PASSES_MAX):
+        cleaned = _scrub_once(text)
+        if cleaned == text:
+            return text, True
+        text = cleaned
+    return text, False
+
+
+def _scrub_once(text: str) -> str:
     text = _PEM.sub(REMOVED, text)
     text = _HEADER.sub(rf"\1{REMOVED}", text)
     text = _SCHEME.sub(rf"\1 {REMOVED}", text)
@@ -80,19 +108,6 @@ def scrub(text: str) -> str:
     text = _KNOWN.sub(REMOVED, text)
     text = _LONG.sub(_scrub_long, text)
     return remove_personal(text)
-
-
-def scrub_surely(text: str) -> str:
-    """Return :func:`scrub`, or refuse: for text that will be signed, which cannot be taken back.
-
-    Raises:
-        ScrubError: A second scrubbing would take out more, so the first one may have missed something.
-
-    """
-    once = scrub(text)
-    if scrub(once) != once:
-        raise ScrubError("scrubbing this text twice gives another result than once")
-    return once
 
 
 def scrub_document(document: Mapping[str, JsonValue], *, length_max: int) -> dict[str, JsonValue]:

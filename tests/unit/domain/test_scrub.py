@@ -252,7 +252,7 @@ def test_what_is_no_character_becomes_one_that_can_be_signed() -> None:
 
 
 def test_text_that_scrubbing_does_not_settle_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr("compliance_agent.domain.scrub.scrub", lambda text: text + "!")
+    monkeypatch.setattr("compliance_agent.domain.scrub._scrub_once", lambda text: text + "!")
     with pytest.raises(ScrubError):
         scrub_surely("anything")
 
