@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
 
-from compliance_agent.domain.scrub import REMOVED, names_a_secret, scrub
+from compliance_agent.domain.personal import REMOVED
+from compliance_agent.domain.scrub import names_a_secret, scrub
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

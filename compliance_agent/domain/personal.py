@@ -28,7 +28,7 @@ _EMAIL: Final = re.compile(
     r"(?<![\w.%+@-])[\w.%+-]{1,64}@(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24})(?![\w@-])"
 )
 _UNIT_SUFFIXES: Final = frozenset(
-    "service socket target timer mount automount path slice scope device swap conf".split()
+    ["service", "socket", "target", "timer", "mount", "automount", "path", "slice", "scope", "device", "swap", "conf"]
 )
 _ALGORITHM_HOSTS: Final = frozenset({"openssh.com", "libssh.org", "lysator.liu.se", "hostbound.openssh.com"})
 """SSH names algorithms of its own like ``umac-64-etm@openssh.com`` (RFC 4251, section 6)."""
@@ -44,7 +44,8 @@ _BIRTH: Final = re.compile(
     re.IGNORECASE,
 )
 _IDENTIFIER: Final = re.compile(
-    r"\b((?:mrn|ssn|npi|social[ _-]?security(?:[ _-]?(?:number|no))?|(?:medical|patient|health|chart)[ _-]?(?:record[ _-]?)?"
+    r"\b((?:mrn|ssn|npi|social[ _-]?security(?:[ _-]?(?:number|no))?"
+    r"|(?:medical|patient|health|chart)[ _-]?(?:record[ _-]?)?"
     r"(?:number|num|no|id|identifier)|(?:member|subscriber|beneficiary|insured|policy|insurance|medicare|medicaid)"
     r"[ _-]?(?:id|number|no))\.?"
     rf"(?:{_TO}|[ \t]+(?=[A-Za-z]{{0,4}}[-]?\d)))(?!\[removed\])[A-Za-z0-9][A-Za-z0-9-]*(?: \d{{2,4}}(?!\S))*",
@@ -56,10 +57,13 @@ _NUMBER_BY_LABEL: Final = re.compile(
     re.IGNORECASE,
 )
 _PERSON: Final = re.compile(
-    r"\b((?:(?i:(?:patient|subscriber|insured|guarantor|next[ _-]of[ _-]kin)(?:'s)?[ _-]?(?:full[ _-]?|first[ _-]?|last[ _-]?)?(?:name)?))"
+    r"\b((?i:(?:patient|subscriber|insured|guarantor|next[ _-]of[ _-]kin)(?:'s)?[ _-]?"
+    r"(?:full[ _-]?|first[ _-]?|last[ _-]?)?(?:name)?)"
     rf"{_TO})(?!\[removed\])[^\s,;|\"'=:]+(?:[ \t]+(?:[A-Z][\w.'-]*|\^))*(?:,[ \t]*[A-Z][\w'-]*)?"
 )
-_PERSON_AFTER: Final = re.compile(r"\b((?i:patient|pt\.)[ \t]+)(?:(?:Mr|Mrs|Ms|Dr)\.?[ \t]+)?[A-Z][a-z'-]+,?[ \t]+[A-Z][\w'-]+")
+_PERSON_AFTER: Final = re.compile(
+    r"\b((?i:patient|pt\.)[ \t]+)(?:(?:Mr|Mrs|Ms|Dr)\.?[ \t]+)?[A-Z][a-z'-]+,?[ \t]+[A-Z][\w'-]+"
+)
 _ADDRESS: Final = re.compile(
     rf"\b((?:street|home|mailing|postal|patient)[ _-]?address{_TO})[^\r\n;|\"']+", re.IGNORECASE
 )

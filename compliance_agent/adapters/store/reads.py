@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from compliance_agent.adapters.store import records
 from compliance_agent.adapters.store.codec import time_text, time_value
+from compliance_agent.adapters.store.evidence_reads import EvidenceReader
 from compliance_agent.adapters.store.rows import AlertState, Counts
 from compliance_agent.errors import InputError, StoreError
 
@@ -75,6 +76,7 @@ class Reader:
     def __init__(self, database: Database) -> None:
         """Take over an open database."""
         self._database = database
+        self.evidence = EvidenceReader(database)
 
     def close(self) -> None:
         """Close the file. May be called twice."""

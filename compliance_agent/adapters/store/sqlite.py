@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.store import alert_queue, outbox, pruning, writes
+from compliance_agent.adapters.store import alert_queue, evidence, outbox, pruning, writes
 from compliance_agent.adapters.store.codec import (
     clean_alert,
     clean_observation,
@@ -21,6 +21,7 @@ from compliance_agent.adapters.store.reads import Reader
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
 from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
 from compliance_agent.domain.turn_end import NOTHING
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
     import os
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.adapters.store.rows import Limits, QueuedAlert, Undo
+    from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
+    from compliance_agent.wire.evidence.dsse import Signer
+    from compliance_agent.wire.evidence.entry import Sealed
 
 ALERT_REPEAT_S: Final = 86_400
 """Seconds after which an alert that was delivered may be told again: 4 h."""
@@ -51,8 +56,15 @@ class SqliteStore(Reader):
         *,
         alert_repeat_s: int = ALERT_REPEAT_S,
         outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS,
+        recorder: Recorder | None = None,
     ) -> None:
         """Open the state file; make it, for its owner alone, where there is none.
+
+        Args:
+            path: The state file.
+            alert_repeat_s: Seconds after which an alert that was delivered may be told again.
+            outbox_limits: How much may wait in the outbox.
+            recorder: What signs evidence; without one none is kept.
 
         Raises:
             StoreError: It cannot be opened, is damaged, or is of a newer version.
@@ -61,6 +73,7 @@ class SqliteStore(Reader):
         self.path = Path(path)
         self._alert_repeat = timedelta(seconds=alert_repeat_s)
         self._outbox_limits = outbox_limits
+        self._recorder = recorder
         self._turns = TurnLock(self.path)
         super().__init__(open_writable(self.path))
 
@@ -98,10 +111,13 @@ class SqliteStore(Reader):
                 writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
             self._attach(connection, attachments)
 
-    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+    def record_unreachable(
+        self, target_id: str, *, fault: str, message: str, now: datetime, attachments: Attachments = NOTHING
+    ) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
         with self._database.writing() as connection:
             writes.put_unreachable(connection, target_id, fault=fault, message=clean_text(message), now=time_text(now))
+            self._attach(connection, attachments)
 
     def begin(self, attempt: Attempt) -> None:
         """Write the intent, before the deed.
@@ -210,6 +226,30 @@ class SqliteStore(Reader):
     def _attach(self, connection: sqlite3.Connection, attachments: Attachments) -> None:
         """Write what commits together with a fact: the one place for further kinds of record."""
         outbox.put(connection, attachments.outbox, limits=self._outbox_limits)
+        if self._recorder is not None:
+            evidence.append(connection, self._recorder, attachments.evidence)
+
+    def rotate_key(self, new: Signer, draft: EvidenceDraft, *, old_is_lost: bool = False) -> Sealed:
+        """Name the key that signs evidence from now on, in an entry of its own.
+
+        Raises:
+            StoreError: There is no evidence yet, or no key to sign with.
+
+        """
+        if self._recorder is None:
+            raise StoreError("this store signs no evidence")
+        with self._database.writing() as connection:
+            return evidence.rotate(connection, self._recorder, new, draft, old_is_lost=old_is_lost)
+
+    def prune_evidence(self, now: datetime, *, retention_days: int = evidence.RETENTION_DAYS) -> int:
+        """Remove the segments of evidence whose retention time is over; return the number of entries."""
+        if self._recorder is None:
+            return 0
+        with self._database.writing() as connection:
+            gone = evidence.prune(connection, self._recorder, retention_days=retention_days, now=now)
+        if gone:
+            self._database.give_back_space()
+        return gone
 
     def _put_observations(
         self,
