@@ -200,7 +200,8 @@ class ChainVerifier:
         self._next_seq, self._previous = seq + 1, line_hash(line)
         if result.head is None or seq >= result.head.seq:
             result.head = Head(result.chain, seq, self._previous)
-        if self._head is not None and seq == self._head.seq and self._previous != self._head.sha256:
+        witness = self._head if self._head is not None and self._head.chain == result.chain else None
+        if witness is not None and seq == witness.seq and self._previous != witness.sha256:
             self._find(FindingKind.HEAD_DIFFERS, f"entry {seq} is not the one that was recorded", seq)
 
     def _judge_place(self, payload: Mapping[str, JsonValue], seq: int) -> None:

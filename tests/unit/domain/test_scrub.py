@@ -172,7 +172,9 @@ def test_what_stands_around_a_secret_stays() -> None:
     )
 
 
-FRAGMENTS = st.sampled_from([*(text for text, _ in [*GOES, *PERSONAL]), *STAYS, " ", "\n", "=", ":", "-----BEGIN X-----", '"'])
+FRAGMENTS = st.sampled_from(
+    [*(text for text, _ in [*GOES, *PERSONAL]), *STAYS, " ", "\n", "=", ":", "-----BEGIN X-----", '"']
+)
 
 
 @given(st.lists(FRAGMENTS | st.text(max_size=20), max_size=6).map("".join))
