@@ -25,7 +25,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str) -> str:
     """Refuse what is not https (plain http only to this very machine) or carries a secret."""
     try:
         parts = urlsplit(url)
@@ -56,7 +56,7 @@ def _check_syslog(address: str) -> str:
 class WebhookSettings(Model):
     """Alerts by HTTP POST."""
 
-    url: Annotated[str, Field(max_length=2_000), AfterValidator(_check_url)] = Field(
+    url: Annotated[str, Field(max_length=2_000), AfterValidator(check_url)] = Field(
         description="Where to post; https, or http to this very machine."
     )
     token_file: PathText | None = Field(default=None, description="Path of a file that holds the bearer token.")

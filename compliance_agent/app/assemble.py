@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
@@ -19,20 +20,24 @@ from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.adapters.transports.local import LocalTransport
+from compliance_agent.adapters.version import version
 from compliance_agent.app.alert_worker import AlertWorker
-from compliance_agent.app.channels import channels_of
+from compliance_agent.app.channels import channels_of, uplink_of
+from compliance_agent.app.outbox_worker import OutboxWorker
+from compliance_agent.app.reporting import TelemetryReporter, heartbeat
 from compliance_agent.app.settings import catalogue_problems
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
+from compliance_agent.engine.ports import SILENT
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -118,9 +123,12 @@ class Agent:
     engine: Engine
     store: MemoryStore | Reader
     _pruned_at: datetime | None = None
+    _beat_at: datetime | None = None
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
+        if isinstance(self.store, SqliteStore) and self.store.restored is not None:
+            self.engine.events.emit("state.restored", summary=self.store.restored.summary)
         attempts = interrupt_unfinished(self.engine.store, now=now, reporter=self.engine.reporter)
         for attempt in attempts:
             self.engine.events.emit(
@@ -133,6 +141,41 @@ class Agent:
         if isinstance(self.store, SqliteStore):
             AlertWorker(self.store, channels_of(self.settings), SystemClock(), SystemRandom()).deliver_due()
 
+    def send_reports(self, now: datetime, *, keep_going: Callable[[], bool] = lambda: True) -> None:
+        """Enqueue a heartbeat where one is due, and send what waits. Never raises; what fails is tried again later."""
+        control_plane = self.settings.control_plane
+        if not isinstance(self.store, SqliteStore) or control_plane is None:
+            return
+        age = None if self._beat_at is None else abs((now - self._beat_at).total_seconds())
+        if age is None or age >= control_plane.heartbeat_interval_s:
+            self._beat_at = now
+            self._beat(self.store, now)
+        uplink = uplink_of(self.settings.site_id, control_plane)
+        worker = OutboxWorker(self.store, uplink, SystemClock(), SystemRandom(), policy=control_plane.policy())
+        worker.send_due(keep_going)
+
+    def _beat(self, store: SqliteStore, now: datetime) -> None:
+        try:
+            store.attach(
+                heartbeat(
+                    store.counts(), site_id=self.settings.site_id, version=version(), ids=self.engine.ids, now=now
+                )
+            )
+        except StoreError as error:  # a full disk: what waits may still be sent
+            self.engine.events.emit("store.failed", error=str(error))
+
+    def take_snapshot(self, now: datetime) -> None:
+        """Take a snapshot of the state where the last one is too old. Never raises: the old one stays."""
+        if not isinstance(self.store, SqliteStore):
+            return
+        try:
+            taken = self.store.snapshot(now, interval=timedelta(seconds=self.settings.snapshot.interval_s))
+        except StoreError as error:
+            self.engine.events.emit("snapshot.failed", error=str(error))
+        else:
+            if taken:
+                self.engine.events.emit("snapshot.taken")
+
     def _limits(self) -> StoreLimits:
         """Return what the store keeps: never less than the gate looks back."""
         rules = self.engine.rules.rules
@@ -141,7 +184,7 @@ class Agent:
         return replace(DEFAULT_LIMITS, retention_days=days)
 
     def keep_house(self, now: datetime) -> None:
-        """Deliver alerts, and once an hour drop what is older than the store's limits."""
+        """Deliver alerts, once an hour drop what is older than the store's limits, and take snapshots."""
         self.deliver_alerts()
         if not isinstance(self.store, SqliteStore):
             return
@@ -150,6 +193,7 @@ class Agent:
             dropped = self.store.prune(now, self._limits())
             if any(dropped.values()):
                 self.engine.events.emit("store.pruned", **dropped)
+        self.take_snapshot(now)
 
 
 @contextmanager
@@ -189,24 +233,24 @@ def _open_store(settings: Settings, access: Access) -> MemoryStore | Reader:
         return MemoryStore()
     if access is Access.READ:
         return open_read_only(state_path(settings))
-    store = SqliteStore(state_path(settings), alert_repeat_s=settings.alerts.repeat_s)
-    if access is Access.TURNS:
-        try:
-            store.hold_turns()
-        except StoreError:
-            store.close()
-            raise
-    return store
+    return SqliteStore(
+        state_path(settings),
+        alert_repeat_s=settings.alerts.repeat_s,
+        outbox_limits=settings.outbox.limits(),
+        turns_at=SystemClock().now() if access is Access.TURNS else None,
+    )
 
 
 def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, events: Events) -> Engine:
+    ids = SystemIds()
     return Engine(
         catalogue=content.catalogue,
         rules=content.rules,
         quarantined=content.quarantined,
         transports=_transports(settings),
         store=store,  # type: ignore[arg-type]  # every store but the bare Reader has the write side
-        ids=SystemIds(),
+        ids=ids,
+        reporter=TelemetryReporter(settings.site_id, ids) if settings.control_plane is not None else SILENT,
         events=events,
         policy=settings.gate_policy(),
         limits=Limits(scan_timeout_s=settings.scan.timeout_s, output_max_bytes=settings.scan.output_max_bytes),

@@ -1,4 +1,4 @@
-"""Alert channels from the settings."""
+"""Ways out from the settings: alert channels, and the control plane."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from compliance_agent.adapters.alert_channels import Channel
+    from compliance_agent.adapters.control_plane import Uplink
     from compliance_agent.app.alert_settings import SyslogSettings
+    from compliance_agent.app.control_plane_settings import ControlPlaneSettings
     from compliance_agent.app.settings import Settings
 
 
@@ -44,6 +46,20 @@ def channels_of(settings: Settings) -> list[Channel]:
     if alerts.syslog is not None:
         channels.append(_syslog(alerts.syslog))
     return channels
+
+
+def uplink_of(site_id: str, settings: ControlPlaneSettings) -> Uplink:
+    """Return the way to the control plane."""
+    from compliance_agent.adapters.control_plane.https import HttpsUplink  # noqa: PLC0415 - imports requests
+
+    return HttpsUplink(
+        settings.url,
+        settings.token_file,
+        site_id=site_id,
+        appliance_id=settings.appliance_id,
+        ca_file=settings.ca_file,
+        deadline_s=settings.timeout_s,
+    )
 
 
 def _syslog(settings: SyslogSettings) -> Channel:

@@ -2,8 +2,8 @@
 
 A slow or dead target never delays another: every target has at most one turn in flight, in a pool
 of workers, and a turn that outlasts its interval is followed by the next one at once. A slow alert
-channel delays no turn either: housekeeping has a thread of its own. A stop lets what has begun finish,
-and begins nothing more.
+channel or control plane delays no turn either: housekeeping and sending have threads of their own.
+A stop lets what has begun finish, and begins nothing more.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ class Daemon:
         after_turn: Called with each turn, from the worker's thread.
         housekeeping: Called about every two seconds, one call at a time, in a thread of its own, and
             once more at the end: delivers alerts, prunes.
+        sending: The same for reports to the control plane, so that a slow one delays no alert; not at the end,
+            since what waits is on the disk.
         reload: Returns new work when the settings changed, else ``None``; errors are its own affair.
 
     """
@@ -123,10 +125,11 @@ class Daemon:
     dry_run: bool = False
     after_turn: Callable[[Turn], None] = lambda _turn: None
     housekeeping: Callable[[datetime], None] = lambda _now: None
+    sending: Callable[[datetime], None] = lambda _now: None
     reload: Callable[[], Work | None] = lambda: None
     _stopping: bool = False
     _pause: threading.Event = field(default_factory=threading.Event)
-    _house: Future[None] | None = None
+    _chores: dict[str, Future[None]] = field(default_factory=dict)
     _refused: dict[str, _Refusal] = field(default_factory=dict)
 
     def stop(self) -> None:
@@ -144,13 +147,15 @@ class Daemon:
         next_check_s = self.monotonic()
         with (
             ThreadPoolExecutor(1, thread_name_prefix="house") as house,
+            ThreadPoolExecutor(1, thread_name_prefix="sender") as sender,
             ThreadPoolExecutor(self.work.schedule.workers, thread_name_prefix="turn") as pool,
         ):
             while not self._stopping and (slots or not once):
                 now_s = self.monotonic()
                 if now_s >= next_check_s:
                     next_check_s = now_s + _RELOAD_CHECK_S
-                    self._start_housekeeping(house)
+                    self._start_chore("housekeeping", self._keep_house, house)
+                    self._start_chore("sending", self._send, sender)
                     slots = slots if once else self._take_up_changes(slots)
                 self._start_due(pool, slots, now_s, once=once)
                 slots = {name: slot for name, slot in slots.items() if not slot.is_over}
@@ -205,15 +210,22 @@ class Daemon:
         pause_s = min(_REFUSED_MAX_S, 2 * (before.pause_s if before else self.work.schedule.interval_s))
         self._refused[name] = _Refusal(pause_s, self.monotonic() + pause_s)
 
-    def _start_housekeeping(self, house: ThreadPoolExecutor) -> None:
-        if self._house is None or self._house.done():
-            self._house = house.submit(self._keep_house)
+    def _start_chore(self, name: str, chore: Callable[[], None], pool: ThreadPoolExecutor) -> None:
+        before = self._chores.get(name)
+        if before is None or before.done():
+            self._chores[name] = pool.submit(chore)
 
     def _keep_house(self) -> None:
+        self._do("housekeeping", self.housekeeping)
+
+    def _send(self) -> None:
+        self._do("sending", self.sending)
+
+    def _do(self, name: str, chore: Callable[[datetime], None]) -> None:
         try:
-            self.housekeeping(self.clock.now())
+            chore(self.clock.now())
         except Exception as error:  # noqa: BLE001 - an undeliverable alert or a full disk must not end the daemon
-            self.events.emit("housekeeping.failed", error=f"{type(error).__name__}: {error}")
+            self.events.emit(f"{name}.failed", error=f"{type(error).__name__}: {error}")
 
     def _take_up_changes(self, slots: dict[str, _Slot]) -> dict[str, _Slot]:
         """Take up changed settings; targets that stay keep their schedule, and none gets two turns at once."""

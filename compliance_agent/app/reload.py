@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compliance_agent.app.settings import Settings
 
 
-_FIXED: Final = ("state_dir", "log", "schedule.workers", "alerts.repeat_s")
+_FIXED: Final = ("state_dir", "log", "schedule.workers", "alerts.repeat_s", "outbox")
 """Settings that are read at the start only."""
 
 

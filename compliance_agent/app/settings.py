@@ -20,6 +20,7 @@ from compliance_agent.adapters.target_files import (
     read_managed_targets,
 )
 from compliance_agent.app.alert_settings import AlertSettings
+from compliance_agent.app.control_plane_settings import ControlPlaneSettings, OutboxSettings, SnapshotSettings
 from compliance_agent.app.parameter_checks import table_problems
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.runbook import Model
@@ -186,6 +187,13 @@ class Settings(Model):
     ssh: SshSettings = Field(default_factory=SshSettings, description="Deadlines of SSH.")
     scan: ScanSettings = Field(default_factory=ScanSettings, description="Limits of a scan.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Where alerts go.")
+    control_plane: ControlPlaneSettings | None = Field(
+        default=None, description="Where reports go; without it nothing is reported."
+    )
+    outbox: OutboxSettings = Field(default_factory=OutboxSettings, description="How much may wait to be reported.")
+    snapshot: SnapshotSettings = Field(
+        default_factory=SnapshotSettings, description="The copy from which a damaged state file is restored."
+    )
     log: LogSettings = Field(default_factory=LogSettings, description="What the agent says of itself.")
     entries: tuple[TargetEntry, ...] = Field(default=(), alias="targets", strict=False, description="The machines.")
 

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "targets": "List, add, test and remove targets.",
     "undo": "Run the rollback of one past attempt.",
     "status": "Show what the last scans found, what is held and what could not be delivered.",
+    "spool": "Show what waits for the control plane, and what became of the rest.",
     "config": "Check the settings, or show each with where it comes from.",
     "doctor": "Look for what is missing or wrong on this appliance.",
     "version": "Show the version.",

@@ -6,8 +6,11 @@ Pure decisions. The rows live in the store (``adapters/store/outbox.py``), the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from compliance_agent.domain.uplink import EntryFate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,6 +109,14 @@ class OutboxFate(StrEnum):
     """Dead, and put back by a person."""
     DISCARDED = "discarded"
     """Dead, and removed by a person."""
+
+
+def fates_of_delivery(
+    fate: EntryFate, created_at: datetime, *, now: datetime, late_after_s: float
+) -> tuple[OutboxFate, ...]:
+    """Return what is counted beside ``delivered``: that it was late, that the receiver had it already."""
+    late = now - created_at > timedelta(seconds=late_after_s)
+    return (*((OutboxFate.DUPLICATE,) if fate is EntryFate.HAD else ()), *((OutboxFate.LATE,) if late else ()))
 
 
 LEFT: Final = (

@@ -15,7 +15,8 @@ import pytest
 
 from compliance_agent.adapters.alert_channels.smtp import SmtpChannel
 from compliance_agent.adapters.alert_channels.syslog import SyslogChannel, syslog_message
-from compliance_agent.adapters.alert_channels.webhook import BODY_MAX_BYTES, WebhookChannel, retry_after_s
+from compliance_agent.adapters.alert_channels.webhook import BODY_MAX_BYTES, WebhookChannel
+from compliance_agent.adapters.http_line import retry_after_s
 from compliance_agent.adapters.store import AlertState, QueuedAlert
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.errors import DeliveryError

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.alert_channels import ChannelError
 from compliance_agent.adapters.alert_channels.addresses import is_here
-from compliance_agent.adapters.alert_channels.deadline import Deadline
 from compliance_agent.adapters.alert_channels.message import plain_text, subject
 from compliance_agent.adapters.credentials import CredentialReader
+from compliance_agent.adapters.deadline import Deadline
 from compliance_agent.domain.scrub import scrub
 from compliance_agent.errors import CredentialError
 

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from compliance_agent.adapters.alert_channels import ChannelError
 from compliance_agent.adapters.alert_channels.addresses import is_here
-from compliance_agent.adapters.alert_channels.deadline import Deadline
 from compliance_agent.adapters.alert_channels.message import document
 from compliance_agent.adapters.credentials import CredentialReader
+from compliance_agent.adapters.deadline import Deadline
+from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
 from compliance_agent.domain.scrub import scrub
 from compliance_agent.errors import CredentialError
 from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
-    from types import TracebackType
 
     from compliance_agent.adapters.store import QueuedAlert
 
 BODY_MAX_BYTES: Final = 262_144
 _ANSWER_MAX_BYTES: Final = 2_048
 _RETRY_LATER: Final = frozenset({408, 425, 429})
-_RETRY_AFTER_MAX_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +73,11 @@ class WebhookChannel:
         if len(body) > BODY_MAX_BYTES:
             raise ChannelError(f"webhook: the alert has {len(body)} bytes, at most {BODY_MAX_BYTES} travel")
         headers = {"Content-Type": "application/json", "Idempotency-Key": queued.alert_id, **self._authorization()}
-        line = _Line()
+        line = Line()
         with line, requests.Session() as session, Deadline(self.deadline_s, line.current) as limit:
             session.trust_env = False  # neither proxies nor .netrc nor another CA file from the environment
             for prefix in ("https://", "http://"):
-                session.mount(prefix, _Adapter(line))
+                session.mount(prefix, LineAdapter(line))
             try:
                 self._post(session, body, headers)
             except (requests.RequestException, HTTPError, OSError) as error:
@@ -136,57 +129,6 @@ class WebhookChannel:
         return ChannelError(f"webhook: {type(error).__name__}: {scrub(str(error))[:300]}", retryable=True)
 
 
-class _Line:
-    """The connection of the moment, for the deadline: a duplicate, since TLS takes the first descriptor over."""
-
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
-
-    def note(self, opened: socket.socket) -> socket.socket:
-        self.close()
-        self._socket = opened.dup()
-        return opened
-
-    def current(self) -> socket.socket | None:
-        return self._socket
-
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _Adapter(HTTPAdapter):
-    """Opens connections that are noted in ``line``."""
-
-    def __init__(self, line: _Line) -> None:
-        super().__init__()
-
-        class Plain(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return line.note(super()._new_conn())
-
-        class Secure(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return line.note(super()._new_conn())
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-
-
 def _refused(response: requests.Response) -> ChannelError:
     status = response.status_code
     if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
@@ -199,20 +141,3 @@ def _refused(response: requests.Response) -> ChannelError:
         retryable=status in _RETRY_LATER or status >= requests.codes.internal_server_error,
         retry_after_s=retry_after_s(response.headers),
     )
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that ``Retry-After`` asks to wait, at most a day; ``None`` if it does not say.
-
-    A date is measured against the answer's own ``Date``: the two clocks need not agree.
-    """
-    wish = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(wish) if wish[:1].isdigit() else _between(headers.get("Date", ""), wish)
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
-
-
-def _between(start: str, end: str) -> float:
-    return (parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds()

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 _BUSY_TIMEOUT_S: Final = 10.0
 _OPEN_TRIES: Final = 5
 _JOURNAL_MAX_BYTES: Final = 8_388_608
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+
+DAMAGE_HINT: Final = "the next start of run or apply sets it aside, keeps it, and goes on from the last snapshot"
+_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 _HINTS: Final = {
     "SQLITE_BUSY": "another process holds the state file; it is tried again",
@@ -32,8 +35,8 @@ _HINTS: Final = {
     "SQLITE_CANTOPEN": "check that the folder exists and may be entered, and that the file may be read",
     "SQLITE_PERM": "check owner and mode of the state file",
     "SQLITE_IOERR": "the disk reports an error: see the kernel's log",
-    "SQLITE_CORRUPT": "move the file aside (keep it for support) and start again; a new one is made, history is lost",
-    "SQLITE_NOTADB": "move the file aside (keep it for support) and start again; a new one is made, history is lost",
+    "SQLITE_CORRUPT": DAMAGE_HINT,
+    "SQLITE_NOTADB": DAMAGE_HINT,
 }
 
 
@@ -120,6 +123,11 @@ def errors_in_words(name: str) -> Iterator[None]:
         raise StoreError(
             f"state file {name}: {error.strerror or error}", hint="check owner, mode and mount of its folder"
         ) from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether an error says that the file's content is broken, and not that it cannot be reached."""
+    return str(getattr(error, "sqlite_errorname", "") or "").startswith(_DAMAGE)
 
 
 def open_writable(path: Path) -> Database:
@@ -228,16 +236,16 @@ def _make_private(path: Path) -> None:
     The file is opened here only when it is new: closing a descriptor of a file that is in use
     would drop the locks that SQLite holds on it in this process.
     """
-    path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
         try:
             give_to_owner_of_folder(descriptor, path.parent)  # SQLite gives its journal the same owner
         finally:
             os.close(descriptor)
     except FileExistsError:
         if path.stat().st_mode & 0o077:
-            path.chmod(_FILE_MODE)
+            path.chmod(FILE_MODE)
 
 
 def _check(connection: sqlite3.Connection, name: str) -> None:
@@ -284,7 +292,7 @@ class TurnLock:
         if self._descriptor is not None:
             return
         with errors_in_words(str(self._path)):
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _FILE_MODE)
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
             give_to_owner_of_folder(descriptor, self._path.parent)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

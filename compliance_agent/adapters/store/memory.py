@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from compliance_agent.adapters.store.codec import clean_alert, clean_observation, clean_outcome, clean_text
 from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
 from compliance_agent.adapters.store.memory_evidence import MemoryEvidence
-from compliance_agent.adapters.store.memory_outbox import MemoryOutbox
+from compliance_agent.adapters.store.memory_outbox import MemoryOutbox, OutboxSide
 from compliance_agent.adapters.store.memory_pruning import prune
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
 from compliance_agent.adapters.store.sqlite import ALERT_REPEAT_S, clean_undo
@@ -70,7 +70,7 @@ class MemoryState:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class MemoryStore:
+class MemoryStore(OutboxSide):
     """``engine.ports.Store`` in memory, with the read side and the alert queue of ``SqliteStore``. Thread-safe."""
 
     def __init__(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from compliance_agent.adapters.store.codec import time_text
-from compliance_agent.domain.outbox import Held, OutboxClass, OutboxFate, to_evict
+from compliance_agent.adapters.store.codec import optional_time_text, time_text, time_value
+from compliance_agent.adapters.store.writes import insert
+from compliance_agent.domain.outbox import Held, OutboxClass, OutboxFate, fates_of_delivery, to_evict
+from compliance_agent.domain.uplink import EntryFate
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
 
+    from compliance_agent.adapters.store.rows import DeadAction
     from compliance_agent.domain.outbox import OutboxEntry, OutboxLimits
+    from compliance_agent.domain.uplink import Settlement, UplinkState
 
 _EVICTION_ORDER = (
     "SELECT sequence, kind, state = 'waiting' AS waiting, size_bytes FROM outbox"
@@ -55,7 +62,7 @@ def _evict(connection: sqlite3.Connection, limits: OutboxLimits) -> None:
 
 def _held(connection: sqlite3.Connection) -> Iterator[Held]:
     for row in connection.execute(_EVICTION_ORDER):
-        yield Held(row["sequence"], OutboxClass(row["kind"]), not row["waiting"], row["size_bytes"])
+        yield _held_of(row)
 
 
 def remove(connection: sqlite3.Connection, gone: Iterable[Held], fate: OutboxFate) -> None:
@@ -72,3 +79,111 @@ def count(connection: sqlite3.Connection, kind: OutboxClass, fate: OutboxFate, n
         " ON CONFLICT DO UPDATE SET number = number + ?3",
         (kind.value, fate.value, number),
     )
+
+
+def settle(
+    connection: sqlite3.Connection, settlements: Sequence[Settlement], *, now: datetime, late_after_s: float
+) -> None:
+    """Keep what became of entries that were sent. One that is gone by now was settled by somebody else."""
+    for one in settlements:
+        row = connection.execute(
+            "SELECT sequence, kind, state = 'waiting' AS waiting, size_bytes, created_at FROM outbox"
+            " WHERE entry_id = ? AND state = 'waiting'",
+            (one.entry_id,),
+        ).fetchone()
+        if row is None:
+            continue
+        kind = OutboxClass(row["kind"])
+        if one.fate is EntryFate.AGAIN:
+            connection.execute(
+                "UPDATE outbox SET tries = tries + 1, last_error = ?, next_try_at = ? WHERE sequence = ?",
+                (one.reason, optional_time_text(one.next_try_at), row["sequence"]),
+            )
+        elif one.fate is EntryFate.HOPELESS:
+            connection.execute(
+                "UPDATE outbox SET state = 'dead', tries = tries + 1, last_error = ?, next_try_at = NULL, dead_at = ?"
+                " WHERE sequence = ?",
+                (one.reason, time_text(now), row["sequence"]),
+            )
+            count(connection, kind, OutboxFate.DEAD)
+        else:
+            remove(connection, [_held_of(row)], OutboxFate.DELIVERED)
+            for fate in fates_of_delivery(one.fate, time_value(row["created_at"]), now=now, late_after_s=late_after_s):
+                count(connection, kind, fate)
+
+
+def put_uplink(connection: sqlite3.Connection, state: UplinkState) -> None:
+    """Keep how the conversation with the control plane stands."""
+    connection.execute(
+        "INSERT OR REPLACE INTO uplink (only, failures, tried_at, succeeded_at, next_try_at, trouble)"
+        " VALUES (1, ?, ?, ?, ?, ?)",
+        (
+            state.failures,
+            optional_time_text(state.tried_at),
+            optional_time_text(state.succeeded_at),
+            optional_time_text(state.next_try_at),
+            state.trouble,
+        ),
+    )
+
+
+def expire(connection: sqlite3.Connection, limits: OutboxLimits, *, now: datetime) -> int:
+    """Drop waiting entries that are too old to tell anybody anything; return how many."""
+    gone: list[Held] = []
+    for kind in OutboxClass:
+        cutoff = time_text(now - timedelta(seconds=limits.age_max_s(kind)))
+        rows = connection.execute(
+            "SELECT sequence, kind, state = 'waiting' AS waiting, size_bytes FROM outbox"
+            " WHERE kind = ? AND created_at < ? AND state = 'waiting'",
+            (kind.value, cutoff),
+        )
+        gone += [_held_of(row) for row in rows]
+    remove(connection, gone, OutboxFate.DROPPED_AGE)
+    return len(gone)
+
+
+def act_on_dead(connection: sqlite3.Connection, entry_ids: Sequence[str] | None, action: DeadAction) -> list[str]:
+    """Put dead entries back, or remove them, and keep who did so and why; return their ids."""
+    rows = connection.execute(
+        "SELECT sequence, entry_id, kind, 0 AS waiting, size_bytes FROM outbox WHERE state = 'dead' ORDER BY sequence"
+    ).fetchall()
+    chosen = [row for row in rows if entry_ids is None or row["entry_id"] in entry_ids]
+    refuse_unknown(entry_ids, {row["entry_id"] for row in rows})
+    for row in chosen:
+        if action.is_drop:
+            remove(connection, [_held_of(row)], OutboxFate.DISCARDED)
+        else:
+            connection.execute(
+                "UPDATE outbox SET state = 'waiting', dead_at = NULL, next_try_at = NULL WHERE sequence = ?",
+                (row["sequence"],),
+            )
+            count(connection, OutboxClass(row["kind"]), OutboxFate.REVIVED)
+        insert(
+            connection,
+            "dead_letter_action",
+            {
+                "at": time_text(action.at),
+                "actor": action.actor,
+                "action": "drop" if action.is_drop else "retry",
+                "entry_id": row["entry_id"],
+                "kind": row["kind"],
+                "reason": action.reason,
+            },
+        )
+    return [row["entry_id"] for row in chosen]
+
+
+def refuse_unknown(entry_ids: Sequence[str] | None, dead: Collection[str]) -> None:
+    """Refuse ids that are no dead entries.
+
+    Raises:
+        StoreError: One is not.
+
+    """
+    for entry_id in entry_ids or ():
+        if entry_id not in dead:
+            raise StoreError(f"there is no dead entry {entry_id}", hint="see compliance-agent spool dead list")
+
+
+def _held_of(row: sqlite3.Row) -> Held:
+    return Held(row["sequence"], OutboxClass(row["kind"]), not row["waiting"], row["size_bytes"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from compliance_agent.adapters.store import records
 from compliance_agent.adapters.store.codec import time_text, time_value
 from compliance_agent.adapters.store.evidence_reads import EvidenceReader
 from compliance_agent.adapters.store.rows import AlertState, Counts
+from compliance_agent.domain.outbox import OutboxClass
+from compliance_agent.domain.uplink import UplinkState, within
 from compliance_agent.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -18,8 +21,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from compliance_agent.adapters.store.database import Database
-    from compliance_agent.adapters.store.rows import OpenIncident, QueuedAlert, RecordedOutcome, Undo
+    from compliance_agent.adapters.store.rows import (
+        DeadAction,
+        OpenIncident,
+        OutboxRow,
+        QueuedAlert,
+        RecordedOutcome,
+        Restoration,
+        Undo,
+    )
     from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt, FinishedAttempt
     from compliance_agent.engine.ports import TargetStatus
 
@@ -61,6 +73,12 @@ _OUTBOX = """
 SELECT kind, sum(state = 'waiting') AS waiting, sum(state = 'dead') AS dead, sum(size_bytes) AS size_bytes,
   min(created_at) FILTER (WHERE state = 'waiting') AS oldest_at
 FROM outbox GROUP BY kind
+"""
+
+_DUE = """
+SELECT sequence, size_bytes FROM outbox
+WHERE state = 'waiting' AND (next_try_at IS NULL OR next_try_at <= ?1)
+ORDER BY rank = 0 DESC, rank DESC, sequence LIMIT ?2
 """
 
 _UNFINISHED = """
@@ -137,6 +155,46 @@ class Reader:
         """Return the attempts that have not ended, of one target or of all, in the order in which they began."""
         return self._read(records.attempt, _UNFINISHED, (target_id,))
 
+    def restorations(self) -> list[Restoration]:
+        """Return when the state file was damaged or gone, and from what the agent went on; oldest first."""
+        return self._read(records.restoration, "SELECT * FROM restoration ORDER BY restoration_id")
+
+    def uplink(self) -> UplinkState:
+        """Return how the conversation with the control plane stands."""
+        found = self._read(records.uplink_state, "SELECT * FROM uplink")
+        return found[0] if found else UplinkState()
+
+    def due_entries(self, now: datetime, *, rows_max: int, bytes_max: int) -> list[OutboxRow]:
+        """Return what is to be sent next: heartbeats, then evidence, then telemetry, each oldest first.
+
+        At most ``rows_max`` entries with ``bytes_max`` bytes together; a larger first one comes alone.
+        """
+        rows = self._database.rows(_DUE, (time_text(now), rows_max))
+        chosen = within(bytes_max, [(row["sequence"], row["size_bytes"]) for row in rows])
+        marks = ", ".join("?" * len(chosen))
+        return self._read(
+            records.outbox_row,
+            f"SELECT * FROM outbox WHERE sequence IN ({marks}) ORDER BY rank = 0 DESC, rank DESC, sequence",  # noqa: S608 - marks
+            chosen,
+        )
+
+    def dead_entries(self) -> list[OutboxRow]:
+        """Return the entries that were given up, oldest first."""
+        return self._read(records.outbox_row, "SELECT * FROM outbox WHERE state = 'dead' ORDER BY sequence")
+
+    def dead_actions(self) -> list[tuple[str, DeadAction]]:
+        """Return what people did about dead entries: the id and the deed, oldest first."""
+        return self._read(records.dead_action, "SELECT * FROM dead_letter_action ORDER BY action_id")
+
+    def _has_expired(self, now: datetime, limits: OutboxLimits) -> bool:
+        return any(
+            self._database.rows(
+                "SELECT 1 FROM outbox WHERE kind = ? AND created_at < ? AND state = 'waiting' LIMIT 1",
+                (kind.value, time_text(now - timedelta(seconds=limits.age_max_s(kind)))),
+            )
+            for kind in OutboxClass
+        )
+
     def undos(self, attempt_id: str) -> list[Undo]:
         """Return the tries to undo this attempt, oldest first."""
         return self._read(records.undo, "SELECT * FROM undo WHERE attempt_id = ? ORDER BY undo_id", (attempt_id,))
@@ -181,7 +239,7 @@ class Reader:
         except (ValueError, TypeError, InputError) as error:
             raise StoreError(
                 f"state file {self._database.name} holds a row that cannot be understood: {error}",
-                hint="move the file aside (keep it for support) and start again; a new one is made, history is lost",
+                hint="stop the agent and move the file aside; the next start goes on from the last snapshot",
             ) from error
 
 

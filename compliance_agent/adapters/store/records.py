@@ -16,16 +16,20 @@ from compliance_agent.adapters.store.codec import (
 from compliance_agent.adapters.store.rows import (
     AlertState,
     ChannelDelivery,
+    DeadAction,
     DeliveryState,
     OpenIncident,
     OutboxCounts,
+    OutboxRow,
     QueuedAlert,
     RecordedOutcome,
+    Restoration,
     Undo,
 )
 from compliance_agent.domain.observation import Observation, Verdict
-from compliance_agent.domain.outbox import OutboxClass, OutboxFate
+from compliance_agent.domain.outbox import OutboxClass, OutboxEntry, OutboxFate
 from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome, OutcomeKind
+from compliance_agent.domain.uplink import UplinkState
 from compliance_agent.engine.ports import TargetStatus
 from compliance_agent.wire.json_document import write_json
 
@@ -222,3 +226,41 @@ def outbox_counts(waiting: Sequence[sqlite3.Row], fates: Sequence[sqlite3.Row]) 
         for kind in OutboxClass
         if kind in counted
     }
+
+
+def outbox_row(row: sqlite3.Row) -> OutboxRow:
+    """Return a row of ``outbox``."""
+    return OutboxRow(
+        sequence=row["sequence"],
+        entry=OutboxEntry(row["entry_id"], OutboxClass(row["kind"]), time_value(row["created_at"]), row["body"]),
+        tries=row["tries"],
+        last_error=row["last_error"],
+        next_try_at=optional_time_value(row["next_try_at"]),
+        dead_at=optional_time_value(row["dead_at"]),
+    )
+
+
+def uplink_state(row: sqlite3.Row) -> UplinkState:
+    """Return the row of ``uplink``."""
+    return UplinkState(
+        failures=row["failures"],
+        tried_at=optional_time_value(row["tried_at"]),
+        succeeded_at=optional_time_value(row["succeeded_at"]),
+        next_try_at=optional_time_value(row["next_try_at"]),
+        trouble=row["trouble"],
+    )
+
+
+def dead_action(row: sqlite3.Row) -> tuple[str, DeadAction]:
+    """Return a row of ``dead_letter_action``: the entry's id, and what was done."""
+    return row["entry_id"], DeadAction(row["action"] == "drop", row["actor"], row["reason"], time_value(row["at"]))
+
+
+def restoration(row: sqlite3.Row) -> Restoration:
+    """Return a row of ``restoration``."""
+    return Restoration(
+        at=time_value(row["at"]),
+        reason=row["reason"],
+        kept_as=row["kept_as"],
+        snapshot_at=optional_time_value(row["snapshot_at"]),
+    )

@@ -185,6 +185,24 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadAction:
+    """What a person does about dead entries.
+
+    Attributes:
+        is_drop: Remove them; otherwise they wait again.
+        actor: Who.
+        reason: Why, in that person's words.
+        at: When, UTC.
+
+    """
+
+    is_drop: bool
+    actor: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxCounts:
     """How much waits in the outbox of one class, and what became of the rest.
 
@@ -202,6 +220,37 @@ class OutboxCounts:
     size_bytes: int = 0
     oldest_at: datetime | None = None
     fates: Mapping[OutboxFate, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """One time that the state file was damaged or gone, and the agent went on without it.
+
+    Attributes:
+        at: When, UTC.
+        reason: What was wrong.
+        kept_as: Name of the file that was set aside; empty where there was none.
+        snapshot_at: Age of the snapshot from which it went on, UTC; ``None``: it began anew.
+
+    """
+
+    at: datetime
+    reason: str
+    kept_as: str
+    snapshot_at: datetime | None
+
+    @property
+    def summary(self) -> str:
+        """Return what happened and what was lost by it, for people."""
+        kept = f", kept as {self.kept_as}" if self.kept_as else ""
+        if self.snapshot_at is None:
+            after = "there was no snapshot: all attempts, holds, history and unsent reports of before are lost"
+        else:
+            after = (
+                f"the agent went on from the snapshot of {self.snapshot_at:%Y-%m-%d %H:%M:%S} UTC: attempts, holds, "
+                "history and unsent reports after it are lost"
+            )
+        return f"{self.reason}{kept}; {after}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from compliance_agent.adapters.store.codec import (
 from compliance_agent.adapters.store.database import TurnLock, open_writable
 from compliance_agent.adapters.store.reads import Reader
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
+from compliance_agent.adapters.store.snapshot import is_snapshot_due, make_folder, mend, take_snapshot
 from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
 from compliance_agent.domain.turn_end import NOTHING
 from compliance_agent.errors import StoreError
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from compliance_agent.adapters.store.evidence import Recorder
-    from compliance_agent.adapters.store.rows import Limits, QueuedAlert, Undo
+    from compliance_agent.adapters.store.rows import DeadAction, Limits, QueuedAlert, Restoration, Undo
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
+    from compliance_agent.domain.uplink import Settlement, UplinkState
     from compliance_agent.wire.evidence.dsse import Signer
     from compliance_agent.wire.evidence.entry import Sealed
 
@@ -57,13 +59,16 @@ class SqliteStore(Reader):
         alert_repeat_s: int = ALERT_REPEAT_S,
         outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS,
         recorder: Recorder | None = None,
+        turns_at: datetime | None = None,
     ) -> None:
         """Open the state file; make it, for its owner alone, where there is none.
 
         Args:
-            path: The state file.
+            path: Of the file.
             alert_repeat_s: Seconds after which an alert that was delivered may be told again.
-            outbox_limits: How much may wait in the outbox.
+            outbox_limits: How much may wait for the control plane.
+            turns_at: Be the one process that runs turns, from this time (UTC) on, and set a damaged file
+                aside; ``None`` to work beside that process, which refuses a damaged file.
             recorder: What signs evidence; without one none is kept.
 
         Raises:
@@ -75,12 +80,33 @@ class SqliteStore(Reader):
         self._outbox_limits = outbox_limits
         self._recorder = recorder
         self._turns = TurnLock(self.path)
-        super().__init__(open_writable(self.path))
+        self.restored: Restoration | None = None
+        try:
+            if turns_at is not None:
+                make_folder(self.path)
+                self._turns.take()
+                self.restored = mend(self.path, now=turns_at)
+            super().__init__(open_writable(self.path))
+        except BaseException:
+            self._turns.release()
+            raise
 
     def close(self) -> None:
         """Close the file and let turns go. May be called twice."""
         super().close()
         self._turns.release()
+
+    def snapshot(self, now: datetime, *, interval: timedelta) -> bool:
+        """Take a snapshot where the last one is older than ``interval``; return whether one was taken.
+
+        Raises:
+            StoreError: It cannot be taken; the old one stays.
+
+        """
+        if not is_snapshot_due(self.path, now=now, interval=interval):
+            return False
+        take_snapshot(self.path, now=now)
+        return True
 
     def hold_turns(self) -> None:
         """Make this the one process that runs turns on this file, until it closes the store or dies.
@@ -222,6 +248,33 @@ class SqliteStore(Reader):
         if dropped:
             self._database.give_back_space()
         return dropped
+
+    def record_sending(
+        self, settlements: Sequence[Settlement], state: UplinkState, *, now: datetime, late_after_s: float
+    ) -> None:
+        """Keep what became of entries that were sent, and how the conversation stands, in one transaction."""
+        cleaned = [replace(one, reason=clean_text(one.reason)) for one in settlements]
+        with self._database.writing() as connection:
+            outbox.settle(connection, cleaned, now=now, late_after_s=late_after_s)
+            outbox.put_uplink(connection, replace(state, trouble=clean_text(state.trouble)))
+
+    def expire_outbox(self, now: datetime) -> int:
+        """Drop waiting entries that are too old to tell anybody anything; return how many."""
+        if not self._has_expired(now, self._outbox_limits):  # the usual case writes nothing
+            return 0
+        with self._database.writing() as connection:
+            return outbox.expire(connection, self._outbox_limits, now=now)
+
+    def act_on_dead(self, entry_ids: Sequence[str] | None, action: DeadAction) -> list[str]:
+        """Put dead entries back, or remove them (``None``: all), keep who did so and why; return their ids.
+
+        Raises:
+            StoreError: One of the ids is no dead entry; nothing was done.
+
+        """
+        cleaned = replace(action, actor=clean_text(action.actor), reason=clean_text(action.reason))
+        with self._database.writing() as connection:
+            return outbox.act_on_dead(connection, entry_ids, cleaned)
 
     def _attach(self, connection: sqlite3.Connection, attachments: Attachments) -> None:
         """Write what commits together with a fact: the one place for further kinds of record."""

@@ -67,6 +67,8 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
         with events.shown(), finishing_what_has_begun() as keep_going:
             turns = _apply(agent, targets, settings, turns, keep_going)
             agent.deliver_alerts()
+            agent.send_reports(SystemClock().now())
+            agent.take_snapshot(SystemClock().now())
         catalogue = agent.engine.catalogue
     write_turns(turns, catalogue, command="apply", output=output)
     return exit_of(turns)

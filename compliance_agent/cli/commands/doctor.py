@@ -116,6 +116,11 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
                 reader.read(path, purpose=purpose)
             except ComplianceAgentError as error:
                 yield Finding("error", f"{target.target_id}: {error.message}", error.hint)
+    if settings.control_plane is not None:
+        try:
+            reader.read_password(settings.control_plane.token_file, purpose="control plane token")
+        except ComplianceAgentError as error:
+            yield Finding("error", f"control plane: {error.message}", error.hint)
 
 
 def _host_keys(settings: Settings) -> Iterator[Finding]:
@@ -139,11 +144,21 @@ def _state(settings: Settings) -> Iterator[Finding]:
     if path.exists():
         try:
             with open_read_only(path) as store:
-                counts = store.counts()
+                counts, restorations, trouble = store.counts(), store.restorations(), store.uplink().trouble
         except ComplianceAgentError as error:
             yield Finding("error", error.message, error.hint)
             return
         yield Finding("ok", f"state {path}: {plural(counts.open_incidents, 'open incident')}")
+        yield from (Finding("warning", f"{one.at:%Y-%m-%d %H:%M} UTC: {one.summary}") for one in restorations)
+        dead = sum(one.dead for one in counts.outbox.values())
+        if dead:
+            yield Finding(
+                "warning", f"the control plane refused {plural(dead, 'report')} for good", "see: spool dead list"
+            )
+        if settings.control_plane is not None and trouble:
+            yield Finding("warning", f"reports do not get through: {trouble}", "see: spool status")
+        elif settings.control_plane is not None:
+            yield Finding("ok", f"reports go to {settings.control_plane.url}")
         if counts.unfinished_attempts:
             yield Finding(
                 "warning", f"{plural(counts.unfinished_attempts, 'attempt')} under way, or cut off by a crash"

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from compliance_agent.engine.cycle import Turn
 
 
-_ERRORS: Final = frozenset({"turn.failed", "housekeeping.failed", "settings.refused"})
-_WARNINGS: Final = frozenset({"scan.unreached", "attempt.interrupted", "settings.need_restart"})
+_ERRORS: Final = frozenset({"turn.failed", "housekeeping.failed", "sending.failed", "settings.refused", "store.failed"})
+_WARNINGS: Final = frozenset(
+    {"scan.unreached", "attempt.interrupted", "settings.need_restart", "snapshot.failed", "state.restored"}
+)
 
 
 class LogEvents:
@@ -73,6 +75,11 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
             dry_run=dry_run,
             after_turn=after_turn,
             housekeeping=(lambda _now: None) if dry_run else agent.keep_house,
+            sending=(
+                (lambda _now: None)
+                if dry_run
+                else (lambda now: agent.send_reports(now, keep_going=lambda: not daemon.stopping))
+            ),
             reload=reloader.changed,
         )
         if not dry_run:

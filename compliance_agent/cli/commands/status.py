@@ -78,10 +78,29 @@ def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
         "alerts": _alerts(store, channels),
         "alert_channels": list(channels),
         "unfinished_attempts": counts.unfinished_attempts,
+        "restorations": _restorations(store),
+        "spool": {
+            "waiting": sum(one.waiting for one in counts.outbox.values()),
+            "dead": sum(one.dead for one in counts.outbox.values()),
+            "trouble": store.uplink().trouble if settings.control_plane else "",
+        },
         "dropped": dict(counts.dropped),
         "state_bytes": counts.size_bytes,
         "exit_code": int(_exit(store, settings.site_id, shown)),
     }
+
+
+def _restorations(store: ReadOnlyStore) -> list[JsonValue]:
+    """Return when the state file was damaged or gone, and what was lost by it, newest first."""
+    return [
+        {
+            "at": _time(one.at),
+            "summary": one.summary,
+            "kept_as": one.kept_as,
+            "snapshot_at": _time(one.snapshot_at),
+        }
+        for one in reversed(store.restorations()[-_RECENT:])
+    ]
 
 
 def _open_here(store: ReadOnlyStore, site_id: str, shown: set[str]) -> list[OpenIncident]:
@@ -207,6 +226,16 @@ def _show(document: Row) -> None:
         f"{plural(len(_rows(document, 'alerts')), 'undelivered alert')}; "
         f"alerts go to: {', '.join(str(one) for one in _list(document['alert_channels'])) or 'no channel configured'}."
     )
+    spool = document["spool"]
+    if isinstance(spool, dict) and (spool["waiting"] or spool["dead"] or spool["trouble"]):
+        trouble = f"; trouble: {spool['trouble']}" if spool["trouble"] else ""
+        console.print(
+            f"For the control plane: {spool['waiting']} waiting, {spool['dead']} given up{trouble} "
+            "(see compliance-agent spool status).",
+            markup=False,
+        )
+    for row in _rows(document, "restorations"):
+        console.print(f"State restored {row['at']}: {row['summary']}.", markup=False)
     if document["dropped"]:
         console.print(f"Dropped over time, for want of room or by age: {document['dropped']}")
 

@@ -142,7 +142,7 @@ def test_a_file_that_is_no_database_says_what_to_do(path) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     error = refusal(path)
-    assert "move the file aside" in error.hint
+    assert "sets it aside" in error.hint
     assert path.read_bytes() == content
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_file_says_what_to_do(path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[8_192:40_960] = b"\xa5" * 32_768
     path.write_bytes(damaged)
-    assert "move the file aside" in refusal(path).hint
+    assert "sets it aside" in refusal(path).hint
 
 
 def test_a_row_that_cannot_be_understood_is_told_and_not_guessed(path) -> None:

@@ -89,10 +89,10 @@ class World:
         if self.seconds() >= self.until_s:
             self.daemon.stop()
 
-    def submit(self, work: Callable[..., None], *arguments: Any) -> Future[None]:
+    def submit(self, pool: str, work: Callable[..., None], *arguments: Any) -> Future[None]:
         """Do the work at once, or when ``release`` says so; this is the pool of workers."""
         future: Future[None] = Future()
-        name = arguments[1].target_id if arguments else "house"
+        name = arguments[1].target_id if arguments else pool
         self.started.setdefault(name, []).append(self.seconds())
 
         def do() -> None:
@@ -123,7 +123,7 @@ def world(monkeypatch):
             self.prefix = thread_name_prefix
 
         def submit(self, *work: Any) -> Future[None]:
-            return made[-1].submit(*work)
+            return made[-1].submit(self.prefix, *work)
 
         def __enter__(self) -> Self:
             return self
@@ -255,11 +255,28 @@ def test_slow_housekeeping_delays_no_turn_and_is_never_doubled(world):
     assert len(found.started["house"]) == 1
 
 
+def test_slow_sending_delays_neither_a_turn_nor_housekeeping_and_is_never_doubled(world):
+    found = world("a", until_s=35, slow={"sender"}).run()
+    assert len(found.started["a"]) == 4
+    assert len(found.started["house"]) > 10
+    assert len(found.started["sender"]) == 1
+
+
+def test_failing_sending_is_told_and_the_daemon_goes_on(world):
+    def fail(_now: object) -> None:
+        raise OSError("no route")
+
+    found = world("a", until_s=15).run(sending=fail)
+    told = [fields for name, fields in found.events.events if name == "sending.failed"]
+    assert len(told) > 5
+    assert told[-1] == {"error": "OSError: no route"}
+
+
 def test_once_is_one_turn_of_each_target_whatever_the_interval(world):
     found = world("a", "b", "slow", until_s=1000, slow={"slow"})
     found.at[30.0] = lambda: found.release("slow")
     found.run(once=True)
-    assert {name: len(starts) for name, starts in found.started.items() if name != "house"} == {
+    assert {name: len(starts) for name, starts in found.started.items() if name not in {"house", "sender"}} == {
         "a": 1,
         "b": 1,
         "slow": 1,

@@ -24,7 +24,7 @@ STATEMENTS: Final = (
     """,
     # Each covers what it is for, so that neither order nor sums read the bodies.
     "CREATE INDEX outbox_eviction ON outbox (rank, state = 'waiting', sequence, size_bytes)",
-    "CREATE INDEX outbox_sending ON outbox (state, rank DESC, sequence, next_try_at, size_bytes)",
+    "CREATE INDEX outbox_sending ON outbox (state, rank = 0 DESC, rank DESC, sequence, next_try_at, size_bytes)",
     "CREATE INDEX outbox_age ON outbox (kind, created_at, state, size_bytes)",
     """
     CREATE TABLE outbox_count (

@@ -1,0 +1,123 @@
+"""Reports by HTTPS: one POST of JSON per batch, a bearer credential, verified TLS, one deadline for all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from compliance_agent.adapters.alert_channels.addresses import is_here
+from compliance_agent.adapters.credentials import CredentialReader
+from compliance_agent.adapters.deadline import Deadline
+from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
+from compliance_agent.domain.scrub import scrub
+from compliance_agent.domain.uplink import Answer
+from compliance_agent.errors import CredentialError, InputError
+from compliance_agent.wire.report_batch import batch_key, read_answer, write_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from compliance_agent.domain.outbox import OutboxEntry
+
+REPORTS_PATH: Final = "/agent/v1/reports"
+ANSWER_MAX_BYTES: Final = 1_048_576
+_REFUSAL_MAX_BYTES: Final = 2_048
+_CHUNK_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsUplink:
+    """The control plane by HTTPS.
+
+    Attributes:
+        url: Its base, ``https://``; plain ``http://`` to this machine only.
+        token_file: Path of the file with the bearer token, read at each sending, so that a new one is taken up.
+        site_id: Sent along.
+        appliance_id: Sent along.
+        ca_file: Path of the PEM file to trust instead of the well-known authorities.
+        connect_timeout_s: Limit of connecting, and of each read.
+        deadline_s: Limit of everything.
+
+    """
+
+    url: str
+    token_file: str
+    site_id: str
+    appliance_id: str
+    ca_file: str | None = None
+    connect_timeout_s: float = 10.0
+    deadline_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse a URL that would carry reports in clear text over a network.
+
+        Raises:
+            ValueError: It is neither ``https`` nor ``http`` to this machine.
+
+        """
+        parts = urlsplit(self.url)
+        if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_here(parts.hostname))):
+            message = "the control plane's url starts with https:// (http:// to this machine only)"
+            raise ValueError(message)
+
+    def send(self, entries: Sequence[OutboxEntry], *, sent_at: datetime) -> Answer:
+        """POST one batch and return what came back. Never raises: no answer is an answer without a status."""
+        try:
+            token = CredentialReader().read_password(self.token_file, purpose="control plane token").reveal()
+        except CredentialError as error:
+            return Answer(None, str(error))
+        if not all("!" <= letter <= "~" for letter in token):
+            # Checked here, since the HTTP library's own error would quote the token.
+            return Answer(None, f"the control plane token {self.token_file} holds what no token may hold")
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": batch_key(entries),
+        }
+        body = write_batch(entries, site_id=self.site_id, appliance_id=self.appliance_id, sent_at=sent_at)
+        line = Line()
+        with line, requests.Session() as session, Deadline(self.deadline_s, line.current) as limit:
+            session.trust_env = False  # neither proxies nor .netrc nor another CA file from the environment
+            for prefix in ("https://", "http://"):
+                session.mount(prefix, LineAdapter(line))
+            try:
+                answer = self._post(session, body, headers)
+            except (requests.RequestException, HTTPError, OSError) as error:
+                answer = _no_answer(error)
+        # An answer that was cut off can still look like one.
+        return Answer(None, f"no answer within {self.deadline_s:g} s") if limit.passed else answer
+
+    def _post(self, session: requests.Session, body: bytes, headers: dict[str, str]) -> Answer:
+        with session.post(
+            self.url.rstrip("/") + REPORTS_PATH,
+            data=body,
+            headers=headers,
+            timeout=(self.connect_timeout_s, self.connect_timeout_s),
+            verify=self.ca_file if self.ca_file is not None else True,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            status, wish = response.status_code, retry_after_s(response.headers)
+            if not requests.codes.ok <= status < requests.codes.multiple_choices:
+                said = response.raw.read(_REFUSAL_MAX_BYTES, decode_content=False).decode("utf-8", "replace")
+                return Answer(status, f"answered {status}: {scrub(' '.join(said.split()))[:300]}", retry_after_s=wish)
+            content = b""
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                content += chunk
+                if len(content) > ANSWER_MAX_BYTES:
+                    return Answer(None, f"the answer has more than {ANSWER_MAX_BYTES} bytes", retry_after_s=wish)
+        try:
+            return Answer(status, entries=read_answer(content, source="the answer"), retry_after_s=wish)
+        except InputError as error:
+            return Answer(None, scrub(error.message)[:300], retry_after_s=wish)
+
+
+def _no_answer(error: Exception) -> Answer:
+    if isinstance(error, requests.exceptions.SSLError):
+        return Answer(None, f"TLS: {scrub(str(error))[:300]} (check the control plane's certificate and ca_file)")
+    return Answer(None, f"{type(error).__name__}: {scrub(str(error))[:300]}")
