@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
+from uuid import UUID
 
 from compliance_agent.adapters.store.codec import time_text, time_value
 from compliance_agent.domain.evidence.drafts import EvidenceDraft, EvidenceKind
 from compliance_agent.domain.evidence.tally import Tally, count_scan
+from compliance_agent.domain.outbox import OutboxClass, OutboxEntry
 from compliance_agent.errors import CredentialError, StoreError
 from compliance_agent.wire.evidence.entry import (
     NO_HASH,
@@ -57,6 +59,7 @@ class Recorder:
         agent_version: The running program's.
         new_chain_id: Draws the id of a new chain.
         tell: Called with each entry that had to be refused; never raises.
+        forward: Whether each entry is reported to the control plane, which keeps the chain's head.
 
     """
 
@@ -64,6 +67,7 @@ class Recorder:
     agent_version: str
     new_chain_id: Callable[[], str]
     tell: Callable[[Sealed], None] = field(default=lambda _sealed: None)
+    forward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +126,29 @@ def rotate(
     return sealed
 
 
-def prune(connection: sqlite3.Connection, recorder: Recorder, *, retention_days: int, now: datetime) -> int:
-    """Remove the segments whose retention time is over, and sign that they were; return the number of entries.
+def report_of(sealed: Sealed) -> OutboxEntry:
+    """Return the entry as it travels to the control plane: the very bytes that were signed.
+
+    Its id is a UUIDv8 (RFC 9562) of its hash: derived, so that the same entry is never told as two.
+    """
+    digest = bytearray.fromhex(sealed.sha256)[:16]
+    digest[6] = (digest[6] & 0x0F) | 0x80
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    return OutboxEntry(str(UUID(bytes=bytes(digest))), OutboxClass.EVIDENCE, sealed.draft.at, sealed.line)
+
+
+def prune(
+    connection: sqlite3.Connection, recorder: Recorder, *, retention_days: int, now: datetime
+) -> tuple[int, list[Sealed]]:
+    """Remove the segments whose retention time is over, and sign that they were.
 
     A clock that jumps ahead must not cost years of evidence. So time alone removes nothing: as many
     later calendar months as the retention time has must hold entries, too. An appliance that was off
     for a while keeps its evidence longer, never shorter.
+
+    Returns:
+        How many entries went, and the entries that say so.
+
     """
     cutoff = time_text(now - timedelta(days=retention_days))
     months = round(retention_days / _DAYS_A_MONTH)
@@ -140,7 +161,7 @@ def prune(connection: sqlite3.Connection, recorder: Recorder, *, retention_days:
     ).fetchall()
     end = _end(connection)
     if not over or end is None:
-        return 0
+        return 0, []
     site_id = str(connection.execute("SELECT site_id FROM evidence_chain").fetchone()[0])
     last = over[-1]
     body = {
@@ -151,12 +172,12 @@ def prune(connection: sqlite3.Connection, recorder: Recorder, *, retention_days:
         "older_than": cutoff,
         "retention_days": retention_days,
     }
-    _append_one(connection, recorder, EvidenceDraft(EvidenceKind.SEGMENTS_PRUNED, now, site_id, body))
+    sealed = _append_one(connection, recorder, EvidenceDraft(EvidenceKind.SEGMENTS_PRUNED, now, site_id, body))
     connection.execute(
         "UPDATE evidence_segment SET pruned_at = ? WHERE pruned_at IS NULL AND segment <= ?",
         (time_text(now), last["segment"]),
     )
-    return connection.execute("DELETE FROM evidence WHERE segment <= ?", (last["segment"],)).rowcount
+    return connection.execute("DELETE FROM evidence WHERE segment <= ?", (last["segment"],)).rowcount, sealed
 
 
 def _tallied(connection: sqlite3.Connection, draft: EvidenceDraft) -> EvidenceDraft | None:

@@ -323,7 +323,7 @@ class MemoryStore(OutboxSide):
 
     def _attach(self, attachments: Attachments) -> None:
         self._outbox.put(attachments.outbox)
-        self._ledger.append(attachments.evidence)
+        self._outbox.put(self._ledger.append(attachments.evidence))
 
     def _observe(self, observation: Observation, *, site_id: str | None, now: datetime) -> None:
         kept = clean_observation(observation)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.database import Database
     from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
+    from compliance_agent.domain.outbox import OutboxEntry
 
 
 class MemoryEvidence:
@@ -29,12 +30,13 @@ class MemoryEvidence:
         """Return the read side."""
         return EvidenceReader(self._database())
 
-    def append(self, drafts: Sequence[EvidenceDraft]) -> None:
-        """Sign drafts into the chain."""
+    def append(self, drafts: Sequence[EvidenceDraft]) -> list[OutboxEntry]:
+        """Sign drafts into the chain; return what the control plane is to be told of it."""
         if self._recorder is None or not drafts:
-            return
+            return []
         with self._database().writing() as connection:
-            evidence.append(connection, self._recorder, drafts)
+            sealed = evidence.append(connection, self._recorder, drafts)
+        return [evidence.report_of(one) for one in sealed] if self._recorder.forward else []
 
     def close(self) -> None:
         """Let it go. May be called twice."""

@@ -115,8 +115,11 @@ def _drop_by_size(connection: sqlite3.Connection, size_max_bytes: int, dropped: 
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes in use, less those of evidence: what must be kept for years must not push out the rest."""
     row = connection.execute(
         "SELECT (page_count - freelist_count) * page_size"
+        " - (SELECT coalesce(sum(size_bytes + 300 * (last_seq - first_seq + 1)), 0)"
+        " FROM evidence_segment WHERE pruned_at IS NULL)"
         " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
     ).fetchone()
     return int(row[0])

@@ -280,7 +280,12 @@ class SqliteStore(Reader):
         """Write what commits together with a fact: the one place for further kinds of record."""
         outbox.put(connection, attachments.outbox, limits=self._outbox_limits)
         if self._recorder is not None:
-            evidence.append(connection, self._recorder, attachments.evidence)
+            self._forward(connection, evidence.append(connection, self._recorder, attachments.evidence))
+
+    def _forward(self, connection: sqlite3.Connection, sealed: Sequence[Sealed]) -> None:
+        if self._recorder is not None and self._recorder.forward:
+            reports = [evidence.report_of(one) for one in sealed]
+            outbox.put(connection, reports, limits=self._outbox_limits)
 
     def rotate_key(self, new: Signer, draft: EvidenceDraft, *, old_is_lost: bool = False) -> Sealed:
         """Name the key that signs evidence from now on, in an entry of its own.
@@ -292,14 +297,17 @@ class SqliteStore(Reader):
         if self._recorder is None:
             raise StoreError("this store signs no evidence")
         with self._database.writing() as connection:
-            return evidence.rotate(connection, self._recorder, new, draft, old_is_lost=old_is_lost)
+            sealed = evidence.rotate(connection, self._recorder, new, draft, old_is_lost=old_is_lost)
+            self._forward(connection, [sealed])
+        return sealed
 
     def prune_evidence(self, now: datetime, *, retention_days: int = evidence.RETENTION_DAYS) -> int:
         """Remove the segments of evidence whose retention time is over; return the number of entries."""
         if self._recorder is None:
             return 0
         with self._database.writing() as connection:
-            gone = evidence.prune(connection, self._recorder, retention_days=retention_days, now=now)
+            gone, sealed = evidence.prune(connection, self._recorder, retention_days=retention_days, now=now)
+            self._forward(connection, sealed)
         if gone:
             self._database.give_back_space()
         return gone

@@ -46,6 +46,8 @@ class EvidenceKind(StrEnum):
     """The old key was lost: the new one names itself, and nothing vouches for it but a person."""
     SEGMENTS_PRUNED = "segments_pruned"
     """Segments older than the retention time were removed."""
+    STATE_RESTORED = "state_restored"
+    """The state file was damaged or gone: entries that were made after its snapshot are lost."""
     REFUSED = "refused"
     """An entry that could not be signed as it was, since the scrubber was not sure of it: what it was about."""
 
@@ -247,6 +249,14 @@ def unreachable_draft(target: Target, *, fault: str, message: str, at: datetime)
     return EvidenceDraft(
         EvidenceKind.UNREACHABLE, at, target.site_id, body, target_id=target.target_id, alike=f"unreachable/{fault}"
     )
+
+
+def restored_draft(
+    *, reason: str, kept_as: str, snapshot_at: datetime | None, at: datetime, site_id: str
+) -> EvidenceDraft:
+    """Return the entry of a state file that was replaced by its snapshot: the hole that this leaves is not hidden."""
+    body: dict[str, JsonValue] = {"reason": reason, "kept_as": kept_as, "snapshot_at": optional_time(snapshot_at)}
+    return EvidenceDraft(EvidenceKind.STATE_RESTORED, at, site_id, body)
 
 
 def refused_draft(draft: EvidenceDraft, reason: str) -> EvidenceDraft:

@@ -270,6 +270,11 @@ class ChainVerifier:
             self._pruned = (int(str(body["last_seq"])), str(body["last_sha256"]))
         if kind == EvidenceKind.REFUSED.value:
             self.result.notes.append(f"entry {seq} stands for one that could not be made safe to sign")
+        if kind == EvidenceKind.STATE_RESTORED.value:
+            self.result.notes.append(
+                f"entry {seq} says that the state file was lost or damaged and replaced by its snapshot: entries made "
+                "between the two are gone, and a head recorded then will not be found"
+            )
         at = str(payload["at"])
         if at < self._latest_at:
             self.result.notes.append(f"entry {seq} is dated {at}, before an earlier one: the clock was set back")
