@@ -173,15 +173,15 @@ class KeyStore:
             self._key = self._find(wanted)
         return self._key
 
-    def stage(self) -> EvidenceKey:
-        """Make the next key and put it beside the current one.
+    def stage(self, given: EvidenceKey | None = None) -> EvidenceKey:
+        """Put the next key, or a fresh one, beside the current one.
 
         Raises:
             CredentialError: It cannot be written.
 
         """
         self.next_path.unlink(missing_ok=True)  # of a rotation that never came to its entry
-        key = new_key()
+        key = given or new_key()
         write_key(self.next_path, key)
         return key
 

@@ -257,8 +257,16 @@ def _open_store(settings: Settings, access: Access, events: Events) -> MemorySto
     return open_recording(settings, events, turns_at=SystemClock().now() if access is Access.TURNS else None)
 
 
-def open_recording(settings: Settings, events: Events, *, turns_at: datetime | None = None) -> SqliteStore:
+def open_recording(
+    settings: Settings, events: Events, *, turns_at: datetime | None = None, needs_key: bool = True
+) -> SqliteStore:
     """Open the state file so that what is written into it is evidenced, too. The first one makes the key.
+
+    Args:
+        settings: The settings.
+        events: Told of entries that had to be refused.
+        turns_at: Be the one process that runs turns, from this time (UTC) on.
+        needs_key: See that evidence can be signed; not where the key was lost and is to be replaced.
 
     Raises:
         StoreError: The file cannot be opened, another process runs turns, or evidence cannot be signed.
@@ -278,7 +286,8 @@ def open_recording(settings: Settings, events: Events, *, turns_at: datetime | N
         recorder=make_recorder(keys, forward=settings.control_plane is not None, tell=tell),
     )
     try:
-        ensure_key(keys, store.evidence.status().key_id)
+        if needs_key:
+            ensure_key(keys, store.evidence.status().key_id)
     except StoreError:
         store.close()
         raise

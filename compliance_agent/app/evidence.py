@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from compliance_agent.adapters.evidence_key import CREDENTIAL, KEY_FILE, KeyStore
+from compliance_agent.adapters.evidence_key import CREDENTIAL, KEY_FILE, KeyStore, read_key
 from compliance_agent.adapters.ids import SystemIds
 from compliance_agent.adapters.store.evidence import RETENTION_DAYS, Recorder
 from compliance_agent.adapters.version import version
@@ -19,6 +20,8 @@ from compliance_agent.wire.validation import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from compliance_agent.adapters.store.sqlite import SqliteStore
+    from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.wire.evidence.entry import Sealed
 
 _CREDENTIALS_FOLDER: Final = "CREDENTIALS_DIRECTORY"
@@ -88,3 +91,55 @@ def ensure_key(keys: KeyStore, wanted: str) -> None:
             keys.first()
     except CredentialError as error:
         raise StoreError(error.message, hint=error.hint) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedKey:
+    """What changing the key did.
+
+    Attributes:
+        seq: The entry that names the new key.
+        key_id: The new key.
+        to_install: Where somebody must put the new key by hand; ``None`` where that is done.
+
+    """
+
+    seq: int
+    key_id: str
+    to_install: Path | None
+
+
+def change_key(
+    keys: KeyStore, store: SqliteStore, draft: EvidenceDraft, new_key: Path | None, *, lost: bool
+) -> ChangedKey:
+    """Name a new key in the chain and go on with it.
+
+    Args:
+        keys: Where the key comes from.
+        store: The state, with what signs evidence.
+        draft: The entry, with who and why.
+        new_key: A key that was made elsewhere; ``None`` makes one here.
+        lost: The old key is gone, so the new one vouches for itself.
+
+    Raises:
+        StoreError: There is no chain yet, or the old key cannot be used.
+        CredentialError: The new key cannot be read, or not be made here.
+
+    """
+    if new_key is None and not keys.is_ours:
+        raise CredentialError(
+            f"the evidence key {keys.path} is handed to the agent, which cannot replace it",
+            hint="make a new one (openssl genpkey -algorithm ed25519), name it with --new-key, then hand that over",
+        )
+    fresh = (
+        keys.stage(read_key(new_key) if new_key is not None else None) if keys.is_ours else read_key(_given(new_key))
+    )
+    sealed = store.rotate_key(fresh, draft, old_is_lost=lost)
+    if keys.is_ours:
+        keys.of(fresh.key_id)
+    return ChangedKey(sealed.position.seq, fresh.key_id, None if keys.is_ours else keys.path)
+
+
+def _given(path: Path | None) -> Path:
+    assert path is not None  # noqa: S101 - refused above
+    return path

@@ -50,7 +50,12 @@ def opened(line, kind):
     again["signatures"] = [{"keyid": signature["keyid"], "sig": base64.b64encode(raw).decode()}]
     if canonical(again).encode() != line:
         raise ValueError(f"not a {kind}")
-    return strict(payload), signature["keyid"], raw, b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+    return (
+        strict(payload),
+        signature["keyid"],
+        raw,
+        b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload),
+    )
 
 
 def signed(key, keyid, signature, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +27,6 @@ from compliance_agent.wire.evidence.chain import ChainVerifier, Head
 from compliance_agent.wire.evidence.entry import (
     NO_HASH,
     Position,
-    Sealed,
     chain_start_draft,
     key_document,
     seal,
@@ -36,8 +35,12 @@ from tests.support.state import CHECK, NOON, SITE, TARGET, an_attempt, an_end, a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from compliance_agent.wire.evidence.chain import Verification
+    from compliance_agent.wire.evidence.entry import (
+        Sealed,
+    )
 
 CHAIN = "0190a6b5-7c1e-7abc-8def-0123456789ab"
 VERSION = "0.1.0"

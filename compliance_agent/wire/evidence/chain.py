@@ -158,6 +158,11 @@ class ChainVerifier:
         self._pruned: tuple[int, str] | None = None
         self.result = Verification()
 
+    @property
+    def key(self) -> bytes | None:
+        """Return the raw key that signs at the place where the pass is now."""
+        return self._key
+
     def feed(self, line: bytes) -> None:
         """Judge the next line (without its newline)."""
         self.result.entries += 1

@@ -22,7 +22,7 @@ ROWS_MAX: Final = 500
 _VERDICTS: Final = {
     "pass": "✓ pass",
     "fail": "✗ fail",
-    "not_applicable": "– not applicable",
+    "not_applicable": "- not applicable",
     "not_assessed": "? not assessed",
     "error": "! error",
 }
@@ -67,6 +67,17 @@ footer { color: var(--soft); border-top: 1px solid var(--line); margin-top: 2rem
   @page { margin: 18mm 14mm; } }
 """
 
+_BARE: Final = (
+    "Of 45 CFR 164.312: what no check of this evidence supports. Administrative and physical safeguards "
+    "(164.308, 164.310) are outside of what a machine can check, but for those cited below"
+)
+_HOW: Final = """<p>You need this export, the site's public key from somebody other than who gave you the export, and
+Python with the library <code>cryptography</code>. The short verifier is independent of the agent; read it, or write
+your own from the format's specification (<code>docs/reference/evidence.md</code> of the project).</p>
+<p><code>python3 verify.py --key public-key.pem --head head.json .</code></p>
+<p>The head is the chain's last entry as Central Command, or anybody else, wrote it down. Without one, entries cut off
+at the end cannot be told from entries that were never made.</p>"""
+
 
 @dataclass(frozen=True, slots=True)
 class PageInput:
@@ -102,11 +113,17 @@ def write_page(given: PageInput) -> str:
         *_machines(assessment),
         *_how_to_verify(),
         "</main>",
-        f"<footer><p>Made {escape(given.made_at)} by compliance-agent {escape(given.agent_version)} from signed "
-        "evidence. This page is a summary; the entries in <code>chain/</code> are the proof. A technical check supports "
-        "a citation; it never makes anyone compliant.</p></footer></body></html>\n",
+        _foot(given),
     ]
     return "\n".join(parts)
+
+
+def _foot(given: PageInput) -> str:
+    return (
+        f"<footer><p>Made {escape(given.made_at)} by compliance-agent {escape(given.agent_version)} from signed "
+        "evidence. This page is a summary; the entries in <code>chain/</code> are the proof. A technical check "
+        "supports a citation; it never makes anyone compliant.</p></footer></body></html>\n"
+    )
 
 
 def _head(given: PageInput) -> list[str]:
@@ -123,7 +140,7 @@ def _head(given: PageInput) -> list[str]:
     ]
     return [
         "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
         '<a class="skip" href="#content">Skip to the content</a>',
         f"<header><h1>{escape(title)}</h1>",
@@ -203,8 +220,7 @@ def _holes(assessment: Assessment) -> list[str]:
         _act_table("Risks that a person accepted", waivers),
         "<h3>Technical safeguards without any check</h3>",
         _table(
-            "Of 45 CFR 164.312: what no check of this evidence supports. Administrative and physical safeguards "
-            "(164.308, 164.310) are outside of what a machine can check, but for those cited below",
+            _BARE,
             ("Citation", "Standard or implementation specification"),
             ([f"<code>{_e(citation)}</code>", _e(name)] for citation, name in bare.items()),
         ),
@@ -244,11 +260,18 @@ def _remedies(assessment: Assessment) -> list[str]:
     return [
         "<h2>What was mended</h2>",
         _table(
-            "Each try to mend something, with how it ended; only <i>remediated</i> is success, after a fresh check passed",
+            "Each try to mend something; only <i>remediated</i>, after a fresh check passed, is success",
             ("Begun (UTC)", "Machine", "Check", "Outcome", "Why", "Rule", "Entry"),
             (
-                [_time(one.at), _e(one.target_id), _e(one.check_id), _e(one.outcome), _e(one.reason), _e(one.rule_id)]
-                + [str(one.seq)]
+                [
+                    _time(one.at),
+                    _e(one.target_id),
+                    _e(one.check_id),
+                    _e(one.outcome),
+                    _e(one.reason),
+                    _e(one.rule_id),
+                    str(one.seq),
+                ]
                 for one in assessment.remedies[-ROWS_MAX:]
             ),
             left_out=max(0, len(assessment.remedies) - ROWS_MAX),
@@ -268,8 +291,15 @@ def _machines(assessment: Assessment) -> list[str]:
             "How often each machine was reached",
             ("Machine", "Address", "First entry (UTC)", "Last entry (UTC)", "Scans", "Not reached", "Days observed"),
             (
-                [_e(one.target_id), _e(one.address), _time(one.first_at), _time(one.last_at), f"{one.scans:,}"]
-                + [f"{one.unreached:,}", str(len(one.days))]
+                [
+                    _e(one.target_id),
+                    _e(one.address),
+                    _time(one.first_at),
+                    _time(one.last_at),
+                    f"{one.scans:,}",
+                    f"{one.unreached:,}",
+                    str(len(one.days)),
+                ]
                 for one in targets
             ),
         ),
@@ -279,12 +309,7 @@ def _machines(assessment: Assessment) -> list[str]:
 def _how_to_verify() -> list[str]:
     return [
         "<h2>How to verify this evidence</h2>",
-        "<p>You need this export, the site's public key from somebody other than who gave you the export, and Python "
-        "with the library <code>cryptography</code>. The verifier of about a hundred lines is independent of the agent; "
-        "read it, or write your own from the format's specification (<code>evidence.md</code> in the project).</p>",
-        "<p><code>python3 verify.py --key public-key.pem --head head.json .</code></p>",
-        "<p>The head is the chain's last entry as Central Command, or anybody else, wrote it down. Without one, entries "
-        "cut off at the end cannot be told from entries that were never made.</p>",
+        _HOW,
     ]
 
 
@@ -293,8 +318,16 @@ def _act_table(caption: str, acts: Sequence[Act]) -> str:
         caption,
         ("When (UTC)", "What", "Who", "Machine", "Check", "Reason", "Until", "Entry"),
         (
-            [_time(one.at), _e(one.action.replace("_", " ")), _e(one.actor), _e(one.target_id or "all")]
-            + [_e(one.check_id or "all"), _e(one.reason), _time(one.until), str(one.seq)]
+            [
+                _time(one.at),
+                _e(one.action.replace("_", " ")),
+                _e(one.actor),
+                _e(one.target_id or "all"),
+                _e(one.check_id or "all"),
+                _e(one.reason),
+                _time(one.until),
+                str(one.seq),
+            ]
             for one in acts[-ROWS_MAX:]
         ),
         left_out=max(0, len(acts) - ROWS_MAX),
@@ -333,7 +366,7 @@ def _cited(state: CheckState) -> str:
 
 
 def _time(at: str) -> str:
-    return f'<span class="nowrap">{escape(at[:16].replace("T", " "))}</span>' if at else "–"
+    return f'<span class="nowrap">{escape(at[:16].replace("T", " "))}</span>' if at else "-"
 
 
 def _e(text: str) -> str:

@@ -78,8 +78,13 @@ def test_what_is_not_in_the_profile_is_refused(value) -> None:
         b'{"a":1,"a":1}',
         b'"\\u0041"',
         b"\xff",
-    ]
-    + [b"9007199254740992", b"[" * 100_000, b'"\\ud800"', b'"\\/"', b"[1, 2]", b"\xef\xbb\xbf1"],
+        b"9007199254740992",
+        b"[" * 100000,
+        b'"\\ud800"',
+        b'"\\/"',
+        b"[1, 2]",
+        b"\xef\xbb\xbf1",
+    ],
 )
 def test_every_other_spelling_is_refused(data) -> None:
     with pytest.raises(ProfileError):
