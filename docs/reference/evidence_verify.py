@@ -76,36 +76,38 @@ def verify(files, keys, head=None):
     for line in b"".join(files[name] for name in names).split(b"\n")[:-1]:
         try:
             entry, keyid, signature, message = opened(line, ENTRY)
-            number, body = entry["seq"], entry["body"]
+            number, body, link, of_chain = entry["seq"], dict(entry["body"]), entry["previous"], entry["chain"]
+            kind = entry["kind"]
+            new = bytes.fromhex(body["new_key"]["public_key"]) if kind in ("key_rotated", "key_replaced") else None
         except (ValueError, KeyError, TypeError) as error:
             find(f"altered: the line after entry {seq} is no entry as it was signed: {error}")
             seq, previous = seq + 1, hashlib.sha256(line).hexdigest()
             continue
         if chain is None:
-            chain, first, seq, previous = entry["chain"], number, number - 1, previous or entry["previous"]
+            chain, first, seq, previous = of_chain, number, number - 1, previous or link
             named = [bytes.fromhex(body["key"]["public_key"])] if not trusted and "key" in body else []
             key = next((one for one in trusted + named if hashlib.sha256(one).hexdigest() == keyid), None)
             if not trusted:
                 notes.append("no public key was given: nothing here proves whose chain this is")
-        if entry["chain"] != chain:
-            find(f"foreign_chain: after entry {seq} stands an entry of the chain {entry['chain']}")
+        if of_chain != chain:
+            find(f"foreign_chain: after entry {seq} stands an entry of the chain {of_chain}")
             continue
         if number != seq + 1:
             find(f"{'missing' if number > seq + 1 else 'out_of_order'}: entry {number} stands where {seq + 1} belongs")
-        elif entry["previous"] != (previous if number > 1 else "0" * 64):
+        elif link != (previous if number > 1 else "0" * 64):
             find(f"broken_link: entry {number} does not follow the entry before it")
-        if entry["kind"] == "key_replaced":
-            key = bytes.fromhex(body["new_key"]["public_key"])
+        if kind == "key_replaced":
+            key = new
             if key not in trusted:
                 find(f"unvouched_key: at entry {number} a new key took over after the old one was lost")
         if key is None or not signed(key, keyid, signature, message):
             find(f"signature: entry {number} is not signed by the key that the chain has there")
-        elif entry["kind"] == "key_rotated":
-            key = bytes.fromhex(body["new_key"]["public_key"])
-        elif entry["kind"] == "segments_pruned":
+        elif kind == "key_rotated":
+            key = new
+        elif kind == "segments_pruned":
             pruned = body["last_seq"]
-        elif entry["kind"] in ("refused", "state_restored"):
-            notes.append(f"entry {number} is a hole that the agent itself tells: {entry['kind']}")
+        elif kind in ("refused", "state_restored"):
+            notes.append(f"entry {number} is a hole that the agent itself tells: {kind}")
         seq, previous = number, hashlib.sha256(line).hexdigest()
         hashes[number] = previous
     if first > 1 and pruned != first - 1:
