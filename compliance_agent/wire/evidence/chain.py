@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -281,7 +282,7 @@ class ChainVerifier:
                 "between the two are gone, and a head recorded then will not be found"
             )
         at = str(payload["at"])
-        if at < self._latest_at:
+        if _is_long_before(at, self._latest_at):
             self.result.notes.append(f"entry {seq} is dated {at}, before an earlier one: the clock was set back")
         self._latest_at = max(self._latest_at, at)
         self._listen(payload)
@@ -308,6 +309,17 @@ class ChainVerifier:
 
     def _find(self, kind: FindingKind, message: str, seq: int) -> None:
         self.result.findings.append(Finding(kind, message, seq))
+
+
+CLOCK_SLACK: Final = timedelta(hours=1)
+"""Turns of several machines overlap, so entries may be dated a little before the ones that they follow."""
+
+
+def _is_long_before(at: str, latest: str) -> bool:
+    try:
+        return bool(latest) and datetime.fromisoformat(latest) - datetime.fromisoformat(at) > CLOCK_SLACK
+    except (ValueError, TypeError):
+        return False
 
 
 _FIELDS: Final = ("chain", "seq", "segment", "previous", "kind", "at", "site_id", "actor", "agent", "body")

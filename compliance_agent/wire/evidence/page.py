@@ -11,13 +11,16 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from compliance_agent.domain.evidence.assessment import Act, Assessment, CheckState
     from compliance_agent.wire.evidence.chain import Verification
 
 ROWS_MAX: Final = 500
 """Most rows of a table of events; the CSV beside the page has all."""
+
+NAME_MAX: Final = 24
+"""Longest name of a machine that is kept on one line."""
 
 _VERDICTS: Final = {
     "pass": "✓ pass",
@@ -166,6 +169,7 @@ def _verification(verification: Verification) -> list[str]:
 
 
 def _holes(assessment: Assessment) -> list[str]:
+    excused = {(act.target_id, act.check_id): act for act in assessment.waivers()}
     gaps, unseen, held = assessment.gaps(), assessment.not_assessed(), assessment.held()
     waivers, drift, bare = assessment.waivers(), assessment.drift(), assessment.unsupported()
     days = sum((gap.last - gap.first).days + 1 for gap in gaps)
@@ -190,20 +194,20 @@ def _holes(assessment: Assessment) -> list[str]:
         _table(
             "Checks that failed when they were last made, and what was done about each",
             ("Machine", "Check", "What was found", "What was done", "Citations"),
-            ([_e(one.target_id), _check(one), _e(one.reason), _done(one), _cited(one)] for one in drift),
+            ([_name(one.target_id), _check(one), _e(one.reason), _done(one, excused), _cited(one)] for one in drift),
         ),
         "<h3>Not assessed</h3>",
         _table(
             "Checks that could not be carried out when they were last tried",
             ("Machine", "Check", "Verdict", "Why", "Citations"),
-            ([_e(one.target_id), _check(one), _verdict(one.verdict), _e(one.reason), _cited(one)] for one in unseen),
+            ([_name(one.target_id), _check(one), _verdict(one.verdict), _e(one.reason), _cited(one)] for one in unseen),
         ),
         "<h3>Days not observed</h3>",
         _table(
             "Days (UTC) without one scan that reached the machine, from its first entry on",
             ("Machine", "From", "To", "Days", "Why"),
             (
-                [_e(gap.target_id), str(gap.first), str(gap.last), str((gap.last - gap.first).days + 1), _e(gap.why)]
+                [_name(gap.target_id), str(gap.first), str(gap.last), str((gap.last - gap.first).days + 1), _e(gap.why)]
                 for gap in gaps
             ),
         ),
@@ -212,7 +216,7 @@ def _holes(assessment: Assessment) -> list[str]:
             "Failing checks that are left alone on purpose, and until when",
             ("Machine", "Check", "State", "Why", "Until"),
             (
-                [_e(one.target_id), _check(one), _e(one.outcome), _e(one.outcome_reason), _time(one.outcome_until)]
+                [_name(one.target_id), _check(one), _e(one.outcome), _e(one.outcome_reason), _time(one.outcome_until)]
                 for one in held
             ),
         ),
@@ -241,7 +245,7 @@ def _citations(assessment: Assessment) -> list[str]:
                 ("Machine", "Check", "Verdict", "What was found", "Last seen (UTC)", "Healed", "Entry"),
                 (
                     [
-                        _e(one.target_id),
+                        _name(one.target_id),
                         _check(one),
                         _verdict(one.verdict),
                         _e(one.reason),
@@ -265,7 +269,7 @@ def _remedies(assessment: Assessment) -> list[str]:
             (
                 [
                     _time(one.at),
-                    _e(one.target_id),
+                    _name(one.target_id),
                     _e(one.check_id),
                     _e(one.outcome),
                     _e(one.reason),
@@ -292,7 +296,7 @@ def _machines(assessment: Assessment) -> list[str]:
             ("Machine", "Address", "First entry (UTC)", "Last entry (UTC)", "Scans", "Not reached", "Days observed"),
             (
                 [
-                    _e(one.target_id),
+                    _name(one.target_id),
                     _e(one.address),
                     _time(one.first_at),
                     _time(one.last_at),
@@ -322,7 +326,7 @@ def _act_table(caption: str, acts: Sequence[Act]) -> str:
                 _time(one.at),
                 _e(one.action.replace("_", " ")),
                 _e(one.actor),
-                _e(one.target_id or "all"),
+                _name(one.target_id or "all"),
                 _e(one.check_id or "all"),
                 _e(one.reason),
                 _time(one.until),
@@ -355,10 +359,19 @@ def _verdict(verdict: str) -> str:
     return f'<span class="v v-{escape(verdict)}">{escape(_VERDICTS.get(verdict, verdict))}</span>'
 
 
-def _done(state: CheckState) -> str:
+def _done(state: CheckState, excused: Mapping[tuple[str, str], Act]) -> str:
+    waiver = next((excused[key] for key in _waiver_keys(state) if key in excused), None)
+    if waiver is not None:
+        until = f" until {_time(waiver.until)}" if waiver.until else ""
+        return f"waived by {escape(waiver.actor)}{until}: {escape(waiver.reason)}"
     if not state.outcome:
         return "nothing recorded yet"
     return f"{escape(state.outcome.replace('_', ' '))}: {escape(state.outcome_reason)}"
+
+
+def _waiver_keys(state: CheckState) -> Sequence[tuple[str, str]]:
+    """Return the places whose waivers cover this check: itself, all checks of the machine, the check everywhere."""
+    return ((state.target_id, state.check_id), (state.target_id, ""), ("", state.check_id), ("", ""))
 
 
 def _cited(state: CheckState) -> str:
@@ -367,6 +380,10 @@ def _cited(state: CheckState) -> str:
 
 def _time(at: str) -> str:
     return f'<span class="nowrap">{escape(at[:16].replace("T", " "))}</span>' if at else "-"
+
+
+def _name(text: str) -> str:
+    return f'<span class="{"nowrap" if len(text) <= NAME_MAX else ""}">{escape(text)}</span>'
 
 
 def _e(text: str) -> str:

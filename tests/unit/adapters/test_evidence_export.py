@@ -64,11 +64,14 @@ def files_in(path) -> dict[str, bytes]:
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in path.rglob("*") if one.is_file()}
 
 
-def ours(files, head=None, keys=(a_key().public_key,)):
+KEYS = (a_key().public_key,)
+
+
+def ours(files, head=None, keys=KEYS):
     return verify_source(MemorySource(files), keys, head)
 
 
-def theirs(files, head=None, keys=(a_key().public_key,)):
+def theirs(files, head=None, keys=KEYS):
     return INDEPENDENT.verify(files, keys, head.document() if head else None)[0]
 
 

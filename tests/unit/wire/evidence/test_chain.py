@@ -198,10 +198,15 @@ def test_a_chain_that_begins_later_is_found_unless_a_later_entry_says_that_the_r
 
 
 def test_a_clock_that_was_set_back_is_told_and_is_no_finding() -> None:
-    chain = Chain().add(an_action(NOON), an_action(NOON - timedelta(hours=1)))
+    chain = Chain().add(an_action(NOON), an_action(NOON - timedelta(hours=1, seconds=1)))
     found = verify(chain.lines, a_key(), head=chain.head)
     assert found.findings == []
     assert any("set back" in note for note in found.notes)
+
+
+def test_turns_that_overlap_are_no_clock_that_was_set_back() -> None:
+    chain = Chain().add(an_action(NOON), an_action(NOON - timedelta(hours=1)))
+    assert verify(chain.lines, a_key(), head=chain.head).notes == []
 
 
 def test_an_empty_chain_has_no_head_and_misses_a_recorded_one(chain) -> None:
