@@ -80,7 +80,7 @@ def clinic(tmp_path) -> Clinic:
 
 
 @pytest.fixture
-def healed(clinic) -> Clinic:
+def healed(clinic: Clinic) -> Clinic:
     done = clinic("apply", "--yes")
     assert done.returncode == 0, done.stderr
     return clinic

@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,9 +19,10 @@ from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.turn_end import Attachments, TurnEnd
 from compliance_agent.errors import CredentialError, StoreError
+from compliance_agent.testing import NOON
 from compliance_agent.wire.evidence.chain import read_payload
 from tests.support.evidence import Refusals, a_heal, a_key, a_recorder, a_scan, an_action, verify
-from tests.support.state import NOON, SITE, TARGET, an_attempt, an_end, an_observation, an_outcome
+from tests.support.state import SITE, TARGET, an_attempt, an_end, an_observation, an_outcome
 
 DAY = timedelta(days=1)
 
@@ -54,6 +56,10 @@ def with_evidence(*drafts) -> Attachments:
 
 def kinds_in(store) -> list[str]:
     return [row.kind for row in store.evidence.rows()]
+
+
+def payload_of(line: bytes) -> Any:
+    return read_payload(line)
 
 
 def lines(store) -> list[bytes]:
@@ -98,7 +104,7 @@ def test_clean_scans_are_summed_up_and_counted(store) -> None:
     store.attach(with_evidence(a_scan(NOON + DAY)))
     rows = list(store.evidence.rows(kind="scan"))
     assert len(rows) == 2
-    assert read_payload(rows[1].line)["body"]["since"] == {
+    assert payload_of(rows[1].line)["body"]["since"] == {
         "last_entry_at": "2026-01-15T12:00:00.000000Z",
         "scans": 29,
         "unreached": 0,
@@ -142,7 +148,7 @@ def test_each_month_is_a_segment_and_names_the_one_before(store) -> None:
     first, second = store.evidence.segments()
     assert (first.month, first.first_seq, first.last_seq) == ("2026-01", 1, 2)
     assert (second.month, second.first_seq, second.last_seq) == ("2026-02", 3, 4)
-    assert read_payload(store.evidence.entry(3).line)["body"]["before"]["last_sha256"] == first.last_sha256
+    assert payload_of(store.evidence.entry(3).line)["body"]["before"]["last_sha256"] == first.last_sha256
     assert verify(lines(store), a_key(), head=store.evidence.status().head).findings == []
 
 
@@ -228,10 +234,12 @@ def test_the_file_itself_refuses_to_change_or_drop_evidence(path, statement) -> 
 
 def test_a_key_that_cannot_be_read_keeps_the_outcome_out_too(path) -> None:
     class NoKeys:
-        def first(self):
+        def first(self) -> NoReturn:
             raise CredentialError("the key is gone", hint="restore it")
 
-        of = first
+        def of(self, wanted: str) -> NoReturn:
+            del wanted
+            raise CredentialError("the key is gone", hint="restore it")
 
     attempt = an_attempt()
     with SqliteStore(path, recorder=replace(a_recorder(), keys=NoKeys())) as store:

@@ -23,6 +23,7 @@ from compliance_agent.domain.evidence.drafts import (
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind, StepRecord
 from compliance_agent.domain.target import Target
+from compliance_agent.testing import NOON
 from compliance_agent.wire.evidence.chain import ChainVerifier, Head
 from compliance_agent.wire.evidence.entry import (
     NO_HASH,
@@ -31,12 +32,13 @@ from compliance_agent.wire.evidence.entry import (
     key_document,
     seal,
 )
-from tests.support.state import CHECK, NOON, SITE, TARGET, an_attempt, an_end, an_observation
+from tests.support.state import CHECK, SITE, TARGET, an_attempt, an_end, an_observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.wire.evidence.chain import Verification
     from compliance_agent.wire.evidence.entry import (
         Sealed,
@@ -114,7 +116,11 @@ class Chain:
 
     def rotate(self, new: EvidenceKey, *, lost: bool = False) -> Chain:
         kind = EvidenceKind.KEY_REPLACED if lost else EvidenceKind.KEY_ROTATED
-        body = {"reason": "yearly", "old_key_id": self.key.key_id, "new_key": key_document(new.public_key)}
+        body: dict[str, JsonValue] = {
+            "reason": "yearly",
+            "old_key_id": self.key.key_id,
+            "new_key": key_document(new.public_key),
+        }
         if lost:
             self.key = new
         self.add(EvidenceDraft(kind, NOON, SITE, body))

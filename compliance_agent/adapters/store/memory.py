@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from compliance_agent.adapters.store.codec import clean_alert, clean_observation, clean_outcome, clean_text
 from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
-from compliance_agent.adapters.store.memory_evidence import MemoryEvidence
+from compliance_agent.adapters.store.memory_evidence import EvidenceSide, MemoryEvidence
 from compliance_agent.adapters.store.memory_outbox import MemoryOutbox, OutboxSide
 from compliance_agent.adapters.store.memory_pruning import prune
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from compliance_agent.adapters.store.evidence import Recorder
-    from compliance_agent.adapters.store.evidence_reads import EvidenceReader
     from compliance_agent.adapters.store.rows import AlertState, Limits, QueuedAlert, Undo
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
@@ -70,7 +69,7 @@ class MemoryState:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class MemoryStore(OutboxSide):
+class MemoryStore(OutboxSide, EvidenceSide):
     """``engine.ports.Store`` in memory, with the read side and the alert queue of ``SqliteStore``. Thread-safe."""
 
     def __init__(
@@ -86,15 +85,6 @@ class MemoryStore(OutboxSide):
         self._alerts = MemoryAlerts(timedelta(seconds=alert_repeat_s))
         self._outbox = MemoryOutbox(outbox_limits)
         self._ledger = MemoryEvidence(recorder)
-
-    def close(self) -> None:
-        """Let the evidence go; the rest needs nothing."""
-        self._ledger.close()
-
-    @property
-    def evidence(self) -> EvidenceReader:
-        """Return the read side of the chain of evidence."""
-        return self._ledger.reader
 
     def __enter__(self) -> Self:
         """Return the store."""

@@ -48,3 +48,18 @@ class MemoryEvidence:
         if self._opened is None:
             self._opened = open_memory()
         return self._opened
+
+
+class EvidenceSide:
+    """The part of ``MemoryStore`` that is about evidence."""
+
+    _ledger: MemoryEvidence
+
+    def close(self) -> None:
+        """Let the evidence go; the rest needs nothing."""
+        self._ledger.close()
+
+    @property
+    def evidence(self) -> EvidenceReader:
+        """Return the read side of the chain of evidence."""
+        return self._ledger.reader

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
@@ -24,11 +24,8 @@ from compliance_agent.adapters.store import SqliteStore
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.turn_end import Attachments
+from compliance_agent.testing import NOON
 from tests.support.evidence import VERSION, a_heal, a_key, a_recorder, a_scan, an_action, kinds
-from tests.support.state import NOON
-
-if TYPE_CHECKING:
-    from compliance_agent.wire.evidence.chain import Head
 
 SCHEMA = Path(__file__).parents[2] / "golden" / "oscal" / "assessment-results-1.2.3.schema.json"
 DAY = timedelta(days=1)
@@ -83,7 +80,7 @@ def exported(store, tmp_path):
 
 
 @pytest.fixture
-def head(store, exported) -> Head:
+def head(store, exported) -> Any:
     return store.evidence.status().head
 
 
@@ -297,7 +294,7 @@ def test_the_csv_is_no_formula_and_has_a_row_for_each_check_incident_and_action(
 def page_of(store, tmp_path, *drafts) -> str:
     fill(store, *drafts)
     export(store, tmp_path / "out")
-    return (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    return str((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
 
 
 def test_the_page_tells_the_holes_before_anything_else(store, tmp_path) -> None:

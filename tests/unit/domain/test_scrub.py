@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -222,7 +223,7 @@ def test_a_field_of_a_machine_is_not_taken_for_one(name) -> None:
 
 
 def test_a_document_is_scrubbed_in_every_depth_and_keeps_what_is_no_text() -> None:
-    document = {
+    document: dict[str, Any] = {
         "facts": {"ports": [22, 80], "lines": ["MRN: 00123456", "port=22"], "on": True, "none": None},
         "patient_name": "whatever it is",
         "db_password": "hunter2x",

@@ -16,10 +16,11 @@ from compliance_agent.domain.evidence.drafts import (
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Target
+from compliance_agent.testing import NOON
 from compliance_agent.wire.evidence.chain import read_payload
 from compliance_agent.wire.evidence.oscal import control_id
 from tests.support.evidence import Chain, a_heal, a_scan, an_action
-from tests.support.state import CHECK, NOON, SITE, TARGET
+from tests.support.state import CHECK, SITE, TARGET
 
 DAY = timedelta(days=1)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_agent.domain.evidence.tally import CHANGE_INTERVAL_S, count_scan
-from tests.support.state import NOON
+from compliance_agent.testing import NOON
 
 
 def run(scans):

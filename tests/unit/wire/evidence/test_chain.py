@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance_agent.domain.evidence.drafts import EvidenceDraft, EvidenceKind
+from compliance_agent.testing import NOON
 from compliance_agent.wire.evidence.chain import ChainVerifier, Head, read_head
 from compliance_agent.wire.evidence.dsse import sign
 from compliance_agent.wire.evidence.entry import PAYLOAD_TYPE
 from tests.support.evidence import Chain, a_heal, a_key, a_scan, an_action, kinds, verify
-from tests.support.state import NOON, SITE
+from tests.support.state import SITE
 
 OTHER = "0190a6b5-7c1e-7abc-8def-ffffffffffff"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from compliance_agent.domain.evidence.drafts import EvidenceDraft, EvidenceKind
 from compliance_agent.domain.scrub import ScrubError
+from compliance_agent.testing import NOON
 from compliance_agent.wire.evidence.chain import read_payload
 from compliance_agent.wire.evidence.dsse import (
     EnvelopeError,
@@ -25,7 +27,7 @@ from compliance_agent.wire.evidence.dsse import (
 )
 from compliance_agent.wire.evidence.entry import NO_HASH, PAYLOAD_MAX_BYTES, PAYLOAD_TYPE, Position, seal
 from tests.support.evidence import CHAIN, VERSION, a_heal, a_key, an_action
-from tests.support.state import NOON, SITE
+from tests.support.state import SITE
 
 FIRST = Position(CHAIN, 1, 1, NO_HASH)
 
@@ -38,8 +40,12 @@ def sealed(draft):
     return seal(draft, FIRST, a_key(), agent_version=VERSION)
 
 
-def body_of(draft):
-    return read_payload(sealed(draft).line)["body"]
+def payload_of(line: bytes) -> Any:
+    return read_payload(line)
+
+
+def body_of(draft) -> Any:
+    return payload_of(sealed(draft).line)["body"]
 
 
 def test_the_encoding_that_is_signed_is_the_one_of_the_dsse_specification() -> None:
@@ -64,7 +70,7 @@ def test_an_envelope_verifies_by_cryptography_alone() -> None:
 
 
 def test_the_payload_says_who_what_when_and_where_in_the_chain() -> None:
-    payload = read_payload(sealed(an_action()).line)
+    payload = payload_of(sealed(an_action()).line)
     assert {key: payload[key] for key in payload if key != "body"} == {
         "schema": "evidence/v1",
         "chain": CHAIN,
@@ -88,7 +94,7 @@ def test_secrets_and_personal_data_are_gone_before_it_is_signed() -> None:
 
 
 def test_the_reason_of_a_person_is_scrubbed_and_so_is_the_name() -> None:
-    payload = read_payload(sealed(an_action(reason="as MRN: 00123456 asked", actor="jane.doe@example.org")).line)
+    payload = payload_of(sealed(an_action(reason="as MRN: 00123456 asked", actor="jane.doe@example.org")).line)
     assert payload["body"]["reason"] == "as MRN: [removed] asked"
     assert payload["actor"] == {"kind": "person", "name": "[removed]"}
 
@@ -126,7 +132,7 @@ def test_a_text_of_which_the_scrubber_is_not_sure_leaves_a_hole_that_is_signed(m
     once = "compliance_agent.domain.scrub._scrub_once"
     monkeypatch.setattr(once, lambda text: text + "!" if "strange" in text else text)
     one = sealed(an_action(reason="something strange"))
-    payload = read_payload(one.line)
+    payload = payload_of(one.line)
     assert (payload["kind"], one.trouble.partition(":")[0]) == ("refused", "ScrubError")
     assert payload["body"] == {
         "kind": "action",
@@ -140,7 +146,7 @@ def test_a_text_of_which_the_scrubber_is_not_sure_leaves_a_hole_that_is_signed(m
 def test_a_flood_is_cut_until_it_fits() -> None:
     body = {f"fact_{number}": ["word " * 1_000] * 100 for number in range(20)}
     line = sealed(a_draft(body)).line
-    payload = read_payload(line)
+    payload = payload_of(line)
     assert payload["kind"] == "action"
     assert len(read_envelope(line).payload) <= PAYLOAD_MAX_BYTES
     assert payload["body"]["fact_0"][-1] == "[90 more]"
