@@ -41,7 +41,8 @@ def _insert(connection: sqlite3.Connection, entry: OutboxEntry, limits: OutboxLi
         return True
     inserted = connection.execute(
         "INSERT INTO outbox (entry_id, kind, rank, body, size_bytes, created_at, state, tries, last_error)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, '') ON CONFLICT (entry_id) DO NOTHING",
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, 'waiting', 0, ''"
+        " WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE entry_id = ?1)",
         (
             entry.entry_id,
             entry.kind.value,
