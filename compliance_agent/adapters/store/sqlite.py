@@ -265,7 +265,9 @@ class SqliteStore(Reader):
         with self._database.writing() as connection:
             return outbox.expire(connection, self._outbox_limits, now=now)
 
-    def act_on_dead(self, entry_ids: Sequence[str] | None, action: DeadAction) -> list[str]:
+    def act_on_dead(
+        self, entry_ids: Sequence[str] | None, action: DeadAction, *, attachments: Attachments = NOTHING
+    ) -> list[str]:
         """Put dead entries back, or remove them (``None``: all), keep who did so and why; return their ids.
 
         Raises:
@@ -274,7 +276,10 @@ class SqliteStore(Reader):
         """
         cleaned = replace(action, actor=clean_text(action.actor), reason=clean_text(action.reason))
         with self._database.writing() as connection:
-            return outbox.act_on_dead(connection, entry_ids, cleaned)
+            done = outbox.act_on_dead(connection, entry_ids, cleaned)
+            if done:
+                self._attach(connection, attachments)
+        return done
 
     def _attach(self, connection: sqlite3.Connection, attachments: Attachments) -> None:
         """Write what commits together with a fact: the one place for further kinds of record."""
