@@ -56,6 +56,7 @@ class ActionKind(StrEnum):
     """What people do that is worth an entry."""
 
     FLAP_CLEARED = "flap_cleared"
+    FLAP_RESTORED = "flap_restored"
     APPROVED = "approved"
     APPROVAL_WITHDRAWN = "approval_withdrawn"
     WAIVED = "waived"
