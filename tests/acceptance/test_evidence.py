@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.support.cli import cli, command
 
-if TYPE_CHECKING:
-    from pathlib import Path
+REPOSITORY = Path(__file__).parents[2]
 
 RUNBOOK = """\
 schema: runbook/v1
@@ -251,3 +251,37 @@ def test_a_page_of_a_real_turn_tells_the_citation(healed):
     page = (healed.export() / "report.html").read_text(encoding="utf-8")
     assert "45 CFR 164.312(a)(1)" in page
     assert "hunter2x" not in page
+
+
+def test_a_state_file_that_was_restored_leaves_no_silent_hole(clinic):
+    assert clinic("run", "--once").returncode == 0
+    before = clinic.kinds()
+    snapshot = clinic.state / "state.sqlite.snapshot"
+    snapshot.unlink()
+    clinic("run", "--once")  # takes one at its start
+    assert snapshot.exists()
+    (clinic.state / "state.sqlite").write_bytes(b"not a database any more" * 400)
+    clinic.file.write_text("bad", encoding="utf-8")
+    assert clinic("apply", "--yes").returncode == 0
+    assert clinic.kinds()[: len(before)] == before
+    assert "state_restored" in clinic.kinds()
+    document = json.loads(cli("evidence", "verify", str(clinic.export()), "-o", "json").stdout)
+    assert document["whole"]
+    assert any("replaced by its snapshot" in note for note in document["notes"])
+
+
+def test_doctor_says_whether_evidence_can_be_signed(healed):
+    assert "evidence: 3 entries" in healed("doctor").stdout
+    (healed.state / "evidence.key").chmod(0o644)
+    done = healed("doctor")
+    assert (done.returncode, "may be read by others" in done.stdout) == (1, True)
+
+
+def test_the_page_of_the_format_names_every_kind_and_every_action():
+    from compliance_agent.domain.evidence.drafts import ActionKind, EvidenceKind
+
+    page = (REPOSITORY / "docs" / "reference" / "evidence.md").read_text(encoding="utf-8")
+    table = page.partition("## Kinds")[2].partition("\n`key` and")[0]
+    assert re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE) == [kind.value for kind in EvidenceKind]
+    named = page.partition("`action` is one of")[2].partition("always with a named person")[0]
+    assert re.findall(r"`([a-z_]+)`", named) == [kind.value for kind in ActionKind]
