@@ -261,7 +261,6 @@ def test_a_state_file_that_was_restored_leaves_no_silent_hole(clinic):
     clinic("run", "--once")  # takes one at its start
     assert snapshot.exists()
     (clinic.state / "state.sqlite").write_bytes(b"not a database any more" * 400)
-    clinic.file.write_text("bad", encoding="utf-8")
     assert clinic("apply", "--yes").returncode == 0
     assert clinic.kinds()[: len(before)] == before
     assert "state_restored" in clinic.kinds()
