@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from compliance_agent.adapters.store import DeadAction, MemoryStore, SqliteStore
 from compliance_agent.app.outbox_worker import OutboxWorker
 from compliance_agent.domain.outbox import LEFT, Held, OutboxClass, OutboxFate, OutboxLimits, to_evict
+from compliance_agent.domain.outcome import FinishedAttempt
 from compliance_agent.domain.turn_end import Attachments, TurnEnd
 from compliance_agent.domain.uplink import Answer, EntryAnswer, EntryFate, SendPolicy
 from compliance_agent.engine.ports import Conclusion
@@ -130,6 +131,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.stores[0].close()
         self.stores[0] = self._sqlite()
         self.both(lambda store: interrupt_unfinished(store, now=self.clock.now(), reporter=Reporter(self)))
+        assert self.both(lambda store: list(store.unfinished())) == []
 
     def send(self) -> None:
         reports = [
@@ -195,6 +197,15 @@ class OutboxMachine(RuleBasedStateMachine):
         have = Counter(copies[0].kind for copies in self.uplinks[1].received.values())
         for kind, numbers in self.stores[1].counts().outbox.items():
             assert numbers.fates.get(OutboxFate.DELIVERED, 0) <= have[kind]
+
+    @invariant()
+    def no_attempt_is_lost_and_each_that_ended_has_one_outcome(self) -> None:
+        for store in self.stores:
+            kept = [store.attempt(f"attempt-{number}") for number in range(1, self.attempts + 1)]
+            assert None not in kept
+            ended = [one.attempt.attempt_id for one in kept if isinstance(one, FinishedAttempt)]
+            told = [one.outcome.attempt_id for one in store.recent_outcomes(self.attempts + 1)]
+            assert sorted(told) == sorted(ended)
 
     @invariant()
     def the_limits_hold(self) -> None:

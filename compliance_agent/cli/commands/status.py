@@ -43,7 +43,7 @@ def command(config: Path | None, output: str) -> int:
     if output == Format.JSON:
         print_json(document)
     elif output == Format.NDJSON:
-        for kind in ("targets", "incidents", "outcomes", "alerts"):
+        for kind in ("targets", "incidents", "outcomes", "alerts", "restorations"):
             print_ndjson({"row": kind[:-1], **row} for row in _rows(document, kind))
     else:
         _show(document)

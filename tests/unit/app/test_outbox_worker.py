@@ -157,7 +157,7 @@ def test_a_state_that_cannot_be_written_is_told_and_not_raised() -> None:
 
     store = Full()
     store.attach(Attachments([an_entry(1)]))
-    assert worker(store, FakeUplink()).send_due().trouble == "the disk is full"
+    assert worker(store, FakeUplink()).send_due() == SendReport(trouble="the disk is full", store_failed=True)
 
 
 def test_an_uplink_that_breaks_its_promise_is_survived() -> None:
