@@ -20,6 +20,7 @@ python3Packages.buildPythonApplication {
       ../CHANGELOG.md
       ../compliance_agent
       ../runbooks
+      ../docs/reference/evidence_verify.py
     ];
   };
 
@@ -27,6 +28,7 @@ python3Packages.buildPythonApplication {
 
   dependencies = with python3Packages; [
     click
+    cryptography
     google-re2
     msgspec
     paramiko

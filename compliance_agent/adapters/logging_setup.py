@@ -1,7 +1,7 @@
 """Logs: events with fields, not prose. JSON lines on standard error, or coloured text on a terminal.
 
 ``log.info("turn.finished", target=target_id)`` is one event. Secrets are masked by the name of the
-field, by the type of the value, and by how text looks (:mod:`compliance_agent.adapters.scrub`).
+field, by the type of the value, and by how text looks (:mod:`compliance_agent.domain.scrub`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
 
-from compliance_agent.adapters.scrub import REMOVED, names_a_secret, scrub
+from compliance_agent.domain.personal import REMOVED
+from compliance_agent.domain.scrub import names_a_secret, scrub
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

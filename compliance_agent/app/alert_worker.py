@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from compliance_agent.adapters.scrub import scrub
 from compliance_agent.adapters.store import AlertState
+from compliance_agent.domain.scrub import scrub
 from compliance_agent.errors import DeliveryError, StoreError
 
 if TYPE_CHECKING:

@@ -23,16 +23,20 @@ from compliance_agent.adapters.transports.local import LocalTransport
 from compliance_agent.adapters.version import version
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of, uplink_of
+from compliance_agent.app.evidence import ensure_key, key_store, make_recorder
 from compliance_agent.app.long_lived import long_lived
 from compliance_agent.app.outbox_worker import OutboxWorker
 from compliance_agent.app.reporting import TelemetryReporter, heartbeat
 from compliance_agent.app.settings import catalogue_problems
+from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
+from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
-from compliance_agent.engine.ports import SILENT
+from compliance_agent.engine.evidence import EvidenceReporter
+from compliance_agent.engine.ports import Reporters
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
@@ -44,12 +48,14 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.reads import Reader
     from compliance_agent.adapters.store.rows import Limits as StoreLimits
+    from compliance_agent.adapters.store.rows import Restoration
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
-    from compliance_agent.engine.ports import Events, Transport
+    from compliance_agent.engine.ports import Events, Reporter, Transport
+    from compliance_agent.wire.evidence.entry import Sealed
 
 STATE_FILE: Final = "state.sqlite"
 _PRUNE_EVERY_S: Final = 3_600
@@ -134,13 +140,24 @@ class Agent:
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
         if isinstance(self.store, SqliteStore) and self.store.restored is not None:
-            self.engine.events.emit("state.restored", summary=self.store.restored.summary)
+            self._tell_of_restoration(self.store, self.store.restored, now)
         attempts = interrupt_unfinished(self.engine.store, now=now, reporter=self.engine.reporter)
         for attempt in attempts:
             self.engine.events.emit(
                 "attempt.interrupted", attempt=attempt.attempt_id, target=attempt.target_id, check=attempt.check_id
             )
         return attempts
+
+    def _tell_of_restoration(self, store: SqliteStore, restored: Restoration, now: datetime) -> None:
+        self.engine.events.emit("state.restored", summary=restored.summary)
+        entry = restored_draft(
+            reason=restored.reason,
+            kept_as=restored.kept_as,
+            snapshot_at=restored.snapshot_at,
+            at=now,
+            site_id=self.settings.site_id,
+        )
+        store.attach(Attachments(evidence=(entry,)))
 
     def deliver_alerts(self) -> None:
         """Send what is due to every configured channel. Never raises; what fails is tried again later."""
@@ -203,6 +220,9 @@ class Agent:
             dropped = self.store.prune(now, self._limits())
             if any(dropped.values()):
                 self.engine.events.emit("store.pruned", **dropped)
+            gone = self.store.prune_evidence(now, retention_days=self.settings.evidence.retention_days)
+            if gone:
+                self.engine.events.emit("evidence.pruned", entries=gone)
         self.take_snapshot(now)
 
 
@@ -221,7 +241,7 @@ def assemble(settings: Settings, *, access: Access, events: Events) -> Iterator[
 
     """
     content = load_content(settings)
-    store = _open_store(settings, access)
+    store = _open_store(settings, access, events)
     try:
         yield Agent(settings, _engine(settings, content, store, events), store)
     finally:
@@ -243,17 +263,50 @@ def rebuild(agent: Agent, settings: Settings) -> Engine:
     return agent.engine
 
 
-def _open_store(settings: Settings, access: Access) -> MemoryStore | Reader:
+def _open_store(settings: Settings, access: Access, events: Events) -> MemoryStore | Reader:
     if access is Access.NONE:
         return MemoryStore()
+    path = state_path(settings)
     if access is Access.READ:
-        return open_read_only(state_path(settings))
-    return SqliteStore(
-        state_path(settings),
+        return open_read_only(path)
+    return open_recording(settings, events, turns_at=SystemClock().now() if access is Access.TURNS else None)
+
+
+def open_recording(
+    settings: Settings, events: Events, *, turns_at: datetime | None = None, needs_key: bool = True
+) -> SqliteStore:
+    """Open the state file so that what is written into it is evidenced, too. The first one makes the key.
+
+    Args:
+        settings: The settings.
+        events: Told of entries that had to be refused.
+        turns_at: Be the one process that runs turns, from this time (UTC) on.
+        needs_key: See that evidence can be signed; not where the key was lost and is to be replaced.
+
+    Raises:
+        StoreError: The file cannot be opened, another process runs turns, or evidence cannot be signed.
+
+    """
+
+    def tell(sealed: Sealed) -> None:
+        events.emit("evidence.refused", kind=str(sealed.draft.body.get("kind")), seq=sealed.position.seq)
+
+    path = state_path(settings)
+    keys = key_store(settings.evidence, path.parent)
+    store = SqliteStore(
+        path,
         alert_repeat_s=settings.alerts.repeat_s,
         outbox_limits=settings.outbox.limits(),
-        turns_at=SystemClock().now() if access is Access.TURNS else None,
+        turns_at=turns_at,
+        recorder=make_recorder(keys, forward=settings.control_plane is not None, tell=tell),
     )
+    try:
+        if needs_key:
+            ensure_key(keys, store.evidence.status().key_id)
+    except StoreError:
+        store.close()
+        raise
+    return store
 
 
 def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, events: Events) -> Engine:
@@ -265,7 +318,7 @@ def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, e
         transports=_transports(settings),
         store=store,  # type: ignore[arg-type]  # every store but the bare Reader has the write side
         ids=ids,
-        reporter=TelemetryReporter(settings.site_id, ids) if settings.control_plane is not None else SILENT,
+        reporter=_reporter(settings, content, ids),
         events=events,
         policy=settings.gate_policy(),
         limits=Limits(scan_timeout_s=settings.scan.timeout_s, output_max_bytes=settings.scan.output_max_bytes),
@@ -273,6 +326,13 @@ def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, e
         runbook_modes={name: Mode(mode) for name, mode in settings.runbooks.modes.items()},
         runbook_parameters=settings.runbooks.parameters,
     )
+
+
+def _reporter(settings: Settings, content: Content, ids: SystemIds) -> Reporter:
+    evidence = EvidenceReporter(content.catalogue)
+    if settings.control_plane is None:
+        return evidence
+    return Reporters((evidence, TelemetryReporter(settings.site_id, ids)))
 
 
 def _transports(settings: Settings) -> Mapping[TransportKind, Transport]:

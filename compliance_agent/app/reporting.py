@@ -39,6 +39,11 @@ class TelemetryReporter:
         del target, observations, now
         return NOTHING
 
+    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        """Return nothing, for the same reason."""
+        del target, fault, message, now
+        return NOTHING
+
 
 def heartbeat(counts: Counts, *, site_id: str, version: str, ids: IdSource, now: datetime) -> Attachments:
     """Return a sign of life, with what waits, what was dropped, and what went wrong: silence hides nothing."""

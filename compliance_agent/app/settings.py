@@ -21,6 +21,7 @@ from compliance_agent.adapters.target_files import (
 )
 from compliance_agent.app.alert_settings import AlertSettings
 from compliance_agent.app.control_plane_settings import ControlPlaneSettings, OutboxSettings, SnapshotSettings
+from compliance_agent.app.evidence import EvidenceSettings
 from compliance_agent.app.parameter_checks import table_problems
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.runbook import Model
@@ -190,6 +191,7 @@ class Settings(Model):
     control_plane: ControlPlaneSettings | None = Field(
         default=None, description="Where reports go; without it nothing is reported."
     )
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings, description="What is kept as proof.")
     outbox: OutboxSettings = Field(default_factory=OutboxSettings, description="How much may wait to be reported.")
     snapshot: SnapshotSettings = Field(
         default_factory=SnapshotSettings, description="The copy from which a damaged state file is restored."

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "runbooks": "List and show the runbooks, and check their files.",
     "targets": "List, add, test and remove targets.",
     "undo": "Run the rollback of one past attempt.",
+    "evidence": "List, show, export and verify the evidence of what was found and done.",
     "status": "Show what the last scans found, what is held and what could not be delivered.",
     "spool": "Show what waits for the control plane, and what became of the rest.",
     "config": "Check the settings, or show each with where it comes from.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxEntry
     from compliance_agent.domain.outcome import Alert, Outcome
@@ -23,10 +24,16 @@ class Attachments:
 
     Attributes:
         outbox: What the control plane is to be told.
+        evidence: What is signed into the chain of evidence, in this order.
 
     """
 
     outbox: Sequence[OutboxEntry] = ()
+    evidence: Sequence[EvidenceDraft] = ()
+
+    def __add__(self, other: Attachments) -> Attachments:
+        """Return both together."""
+        return Attachments((*self.outbox, *other.outbox), (*self.evidence, *other.evidence))
 
 
 NOTHING: Final = Attachments()

@@ -108,8 +108,10 @@ def _record(engine: Engine, turn: Turn, *, now: datetime) -> None:
             attachments=attachments,
         )
     else:
+        fault, message = unreached.fault.value, unreached.message
+        attachments = engine.reporter.of_unreachable(target, fault=fault, message=message, now=now)
         engine.store.record_unreachable(
-            target.target_id, fault=unreached.fault.value, message=unreached.message, now=now
+            target.target_id, fault=fault, message=message, now=now, attachments=attachments
         )
 
 

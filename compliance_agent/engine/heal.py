@@ -89,7 +89,16 @@ def _finish(
     alerts: Sequence[Alert] = (),
 ) -> None:
     """Write how it ended, and all that commits with it, in one transaction."""
-    conclusion = Conclusion(outcome, item.incident, item.rule, attempt, item.observation, observations)
+    hold = item.disposition.hold if isinstance(item.disposition, Settled) else None
+    conclusion = Conclusion(
+        outcome,
+        item.incident,
+        item.rule,
+        attempt,
+        item.observation,
+        observations,
+        hold=hold.value if hold else "",
+    )
     attachments = engine.reporter.of_conclusion(conclusion)
     engine.store.finish(TurnEnd(outcome, observations, alerts, attachments))
 

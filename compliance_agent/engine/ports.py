@@ -124,6 +124,7 @@ class Conclusion:
         attempt: The attempt, where there was one.
         before: What the scan observed.
         after: What a fresh detect observed, where there was one.
+        hold: The gate that held, or empty.
 
     """
 
@@ -133,6 +134,7 @@ class Conclusion:
     attempt: Attempt | None = None
     before: Observation | None = None
     after: Sequence[Observation] = ()
+    hold: str = ""
 
 
 class Reporter(Protocol):
@@ -144,6 +146,10 @@ class Reporter(Protocol):
 
     def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
         """Return what goes along with a scan that reached its target."""
+        ...
+
+    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        """Return what goes along with a scan that did not reach its target."""
         ...
 
 
@@ -159,6 +165,32 @@ class SilentReporter:
         """Return nothing."""
         del target, observations, now
         return NOTHING
+
+    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        """Return nothing."""
+        del target, fault, message, now
+        return NOTHING
+
+
+class Reporters:
+    """Several reporters as one."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        """Ask these, in this order."""
+        self._reporters = tuple(reporters)
+
+    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
+        """Return what all of them say."""
+        return sum((one.of_conclusion(conclusion) for one in self._reporters), NOTHING)
+
+    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
+        """Return what all of them say."""
+        return sum((one.of_scan(target, observations, now=now) for one in self._reporters), NOTHING)
+
+    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        """Return what all of them say."""
+        answers = (one.of_unreachable(target, fault=fault, message=message, now=now) for one in self._reporters)
+        return sum(answers, NOTHING)
 
 
 SILENT: Final = SilentReporter()
@@ -214,7 +246,9 @@ class Store(Protocol):
         """
         ...
 
-    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+    def record_unreachable(
+        self, target_id: str, *, fault: str, message: str, now: datetime, attachments: Attachments = NOTHING
+    ) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
         ...
 

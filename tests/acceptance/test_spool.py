@@ -31,7 +31,7 @@ class Plane(Web):
 
     def bodies(self, schema: str) -> list[dict[str, Any]]:
         entries = [entry for _, _, content in list(self.requests) for entry in json.loads(content)["entries"]]
-        return [entry["body"] for entry in entries if entry["body"]["schema"] == schema]
+        return [entry["body"] for entry in entries if entry["body"].get("schema") == schema]
 
 
 def a_site(folder: Path, port: int = 9) -> LocalSite:

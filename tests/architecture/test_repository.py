@@ -34,7 +34,7 @@ SECRETS: Final = {
 }
 
 INVENTED_SECRETS: Final = {
-    "tests/unit/adapters/test_scrub.py": "what the scrubber must recognise",
+    "tests/unit/domain/test_scrub.py": "what the scrubber must recognise",
     "tests/unit/app/test_settings.py": "an address with a password, which settings refuse",
 }
 """Files that must hold what looks like a secret, each with its reason."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from compliance_agent.wire.evidence.chain import Head, read_payload
+from tests.support.evidence import a_key, verify
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -100,7 +103,7 @@ def an_attempt_has_an_outcome_exactly_when_it_ended(after: Aftermath, _before: A
 
 
 def every_outcome_has_exactly_one_report(after: Aftermath, _before: Aftermath) -> None:
-    reports = [body for body in after.bodies().values() if body["schema"] == "outcome-report/v1"]
+    reports = [body for body in after.bodies().values() if body.get("schema") == "outcome-report/v1"]
     reported = sorted((body["fingerprint"], body["outcome"], body["at"], body["attempt_id"] or "") for body in reports)
     kept = sorted(
         (row["fingerprint"], row["kind"], _iso(row["at"]), row["attempt_id"] or "") for row in after.rows("outcome")
@@ -127,6 +130,27 @@ def all_copies_of_an_entry_are_the_same(after: Aftermath, _before: Aftermath) ->
         assert len(set(copies)) == 1
 
 
+def the_chain_of_evidence_is_whole(after: Aftermath, _before: Aftermath) -> None:
+    rows = sorted(after.rows("evidence"), key=lambda row: row["seq"])
+    segments = sorted(after.rows("evidence_segment"), key=lambda row: row["segment"])
+    if rows:
+        chain, last = after.rows("evidence_chain")[0]["chain"], segments[-1]
+        head = Head(chain, last["last_seq"], last["last_sha256"])
+        assert verify([row["line"] for row in rows], a_key(), head=head).findings == []
+
+
+def every_attempt_that_ended_has_exactly_one_entry_of_evidence(after: Aftermath, _before: Aftermath) -> None:
+    payloads: list[Any] = [read_payload(row["line"]) for row in after.rows("evidence") if row["kind"] == "incident"]
+    told = [payload["body"]["attempt"]["attempt_id"] for payload in payloads if payload["body"]["attempt"]]
+    ended = [row["attempt_id"] for row in after.rows("attempt") if row["finished_at"] is not None]
+    assert sorted(told) == sorted(ended)
+
+
+def every_entry_of_evidence_is_told_once(after: Aftermath, _before: Aftermath) -> None:
+    told = sorted(body["payload"] for body in after.bodies().values() if "payload" in body)
+    assert told == sorted(json.loads(row["line"])["payload"] for row in after.rows("evidence"))
+
+
 INVARIANTS: Final[list[Callable[[Aftermath, Aftermath], None]]] = [
     the_state_file_is_whole,
     every_deed_has_its_attempt,
@@ -137,6 +161,9 @@ INVARIANTS: Final[list[Callable[[Aftermath, Aftermath], None]]] = [
     every_outcome_has_exactly_one_report,
     no_entry_is_lost_or_doubled,
     all_copies_of_an_entry_are_the_same,
+    the_chain_of_evidence_is_whole,
+    every_attempt_that_ended_has_exactly_one_entry_of_evidence,
+    every_entry_of_evidence_is_told_once,
 ]
 """Each gets what is there now and what was there before the life; it asserts."""
 

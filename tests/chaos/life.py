@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -25,9 +25,12 @@ from compliance_agent.domain.uplink import SendPolicy
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine
 from compliance_agent.engine.cycle import run_turn
+from compliance_agent.engine.evidence import EvidenceReporter
+from compliance_agent.engine.ports import Reporters
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError, TransportError, TransportFault
 from compliance_agent.testing import NOON, FakeAnswer, FakeClock, FakeTransport, bundle_output
+from tests.support.evidence import a_recorder
 from tests.support.turns import RUNBOOK, Recorder, rule
 
 if TYPE_CHECKING:
@@ -131,6 +134,10 @@ class Machines:
             (self.folder / target.target_id / check_id).write_text("good", encoding="utf-8")
 
 
+RECORDER: Final = replace(a_recorder(), forward=True)
+"""Signs with a key that is the same in every life, and tells the control plane."""
+
+
 def machines_of(number: int) -> tuple[str, ...]:
     """Return the machines of a life: the same for three in a row, so that what a kill left is met again."""
     return tuple(f"{name}-{number // 3}" for name in MACHINES)
@@ -141,7 +148,7 @@ def live(order: Order, catalogue: Catalogue) -> int:
     now, events, ids = order.now, Recorder(), SystemIds()
     token = order.folder / "token"
     try:
-        with SqliteStore(order.folder / "state" / "state.sqlite", turns_at=now) as store:
+        with SqliteStore(order.folder / "state" / "state.sqlite", turns_at=now, recorder=RECORDER) as store:
             rules, _ = admit([rule(check_id) for check_id in CHECKS], catalogue)
             engine = Engine(
                 catalogue=catalogue,
@@ -151,7 +158,7 @@ def live(order: Order, catalogue: Catalogue) -> int:
                 ids=ids,
                 events=events,
                 policy=GatePolicy(cooldown_s=0),
-                reporter=TelemetryReporter(SITE, ids),
+                reporter=Reporters((EvidenceReporter(catalogue), TelemetryReporter(SITE, ids))),
             )
             interrupt_unfinished(store, now=now, reporter=engine.reporter)
             for name in machines_of(order.number):

@@ -65,6 +65,9 @@ class Reporter:
     def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
         raise NotImplementedError
 
+    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        raise NotImplementedError
+
 
 class OutboxMachine(RuleBasedStateMachine):
     """Does the same to the file and to the memory; each has a receiver of its own."""

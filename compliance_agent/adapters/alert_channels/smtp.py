@@ -14,7 +14,7 @@ from compliance_agent.adapters.alert_channels.addresses import is_here
 from compliance_agent.adapters.alert_channels.message import plain_text, subject
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.deadline import Deadline
-from compliance_agent.adapters.scrub import scrub
+from compliance_agent.domain.scrub import scrub
 from compliance_agent.errors import CredentialError
 
 if TYPE_CHECKING:

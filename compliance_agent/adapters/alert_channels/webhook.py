@@ -15,7 +15,7 @@ from compliance_agent.adapters.alert_channels.message import document
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.deadline import Deadline
 from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
-from compliance_agent.adapters.scrub import scrub
+from compliance_agent.domain.scrub import scrub
 from compliance_agent.errors import CredentialError
 from compliance_agent.wire.json_document import write_json
 

@@ -13,7 +13,7 @@ from compliance_agent.adapters.alert_channels.addresses import is_here
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.deadline import Deadline
 from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
-from compliance_agent.adapters.scrub import scrub
+from compliance_agent.domain.scrub import scrub
 from compliance_agent.domain.uplink import Answer
 from compliance_agent.errors import CredentialError, InputError
 from compliance_agent.wire.report_batch import batch_key, read_answer, write_batch

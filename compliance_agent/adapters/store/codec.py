@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.scrub import scrub
 from compliance_agent.domain.outcome import StepRecord
+from compliance_agent.domain.scrub import scrub
 from compliance_agent.wire.json_document import read_json, write_json
 
 if TYPE_CHECKING:

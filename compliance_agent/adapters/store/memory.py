@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from compliance_agent.adapters.store.codec import clean_alert, clean_observation, clean_outcome, clean_text
 from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
+from compliance_agent.adapters.store.memory_evidence import EvidenceSide, MemoryEvidence
 from compliance_agent.adapters.store.memory_outbox import MemoryOutbox, OutboxSide
 from compliance_agent.adapters.store.memory_pruning import prune
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.adapters.store.rows import AlertState, Limits, QueuedAlert, Undo
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
@@ -67,20 +69,22 @@ class MemoryState:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class MemoryStore(OutboxSide):
+class MemoryStore(OutboxSide, EvidenceSide):
     """``engine.ports.Store`` in memory, with the read side and the alert queue of ``SqliteStore``. Thread-safe."""
 
     def __init__(
-        self, *, alert_repeat_s: int = ALERT_REPEAT_S, outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS
+        self,
+        *,
+        alert_repeat_s: int = ALERT_REPEAT_S,
+        outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Start empty."""
+        """Start empty; without a recorder no evidence is kept."""
         self._lock = threading.RLock()
         self._state = MemoryState()
         self._alerts = MemoryAlerts(timedelta(seconds=alert_repeat_s))
         self._outbox = MemoryOutbox(outbox_limits)
-
-    def close(self) -> None:
-        """Do nothing; there for symmetry."""
+        self._ledger = MemoryEvidence(recorder)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -130,7 +134,9 @@ class MemoryStore(OutboxSide):
                 self._observe(observation, site_id=site_id, now=now)
             self._attach(attachments)
 
-    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+    def record_unreachable(
+        self, target_id: str, *, fault: str, message: str, now: datetime, attachments: Attachments = NOTHING
+    ) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
         with self._lock:
             known = self._state.targets.get(target_id)
@@ -141,6 +147,7 @@ class MemoryStore(OutboxSide):
                 fault=fault,
                 message=clean_text(message),
             )
+            self._attach(attachments)
 
     def begin(self, attempt: Attempt) -> None:
         """Write the intent, before the deed.
@@ -306,6 +313,7 @@ class MemoryStore(OutboxSide):
 
     def _attach(self, attachments: Attachments) -> None:
         self._outbox.put(attachments.outbox)
+        self._outbox.put(self._ledger.append(attachments.evidence))
 
     def _observe(self, observation: Observation, *, site_id: str | None, now: datetime) -> None:
         kept = clean_observation(observation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from compliance_agent.adapters.store.codec import clean_text
 from compliance_agent.adapters.store.outbox import ACTIONS_KEPT_MAX, refuse_unknown
 from compliance_agent.adapters.store.rows import OutboxCounts, OutboxRow
 from compliance_agent.domain.outbox import OutboxClass, OutboxFate, fates_of_delivery, to_evict
+from compliance_agent.domain.turn_end import NOTHING
 from compliance_agent.domain.uplink import EntryFate, UplinkState, within
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.rows import DeadAction
     from compliance_agent.domain.outbox import Held, OutboxEntry, OutboxLimits
+    from compliance_agent.domain.turn_end import Attachments
     from compliance_agent.domain.uplink import Settlement
 
 
@@ -143,8 +146,12 @@ class MemoryOutbox:
         return [row.entry.entry_id for row in chosen]
 
 
-class OutboxSide:
+class OutboxSide(ABC):
     """The part of the store in memory that is about the outbox."""
+
+    @abstractmethod
+    def attach(self, attachments: Attachments) -> None:
+        """Keep attachments; the whole store knows how."""
 
     _lock: threading.RLock
     _outbox: MemoryOutbox
@@ -178,11 +185,16 @@ class OutboxSide:
         with self._lock:
             return self._outbox.dead()
 
-    def act_on_dead(self, entry_ids: Sequence[str] | None, action: DeadAction) -> list[str]:
+    def act_on_dead(
+        self, entry_ids: Sequence[str] | None, action: DeadAction, *, attachments: Attachments = NOTHING
+    ) -> list[str]:
         """Put dead entries back, or remove them (``None``: all), keep who did so and why; return their ids."""
         cleaned = replace(action, actor=clean_text(action.actor), reason=clean_text(action.reason))
         with self._lock:
-            return self._outbox.act_on_dead(entry_ids, cleaned)
+            done = self._outbox.act_on_dead(entry_ids, cleaned)
+            if done:
+                self.attach(attachments)
+            return done
 
     def dead_actions(self) -> list[tuple[str, DeadAction]]:
         """Return what people did about dead entries: the id and the deed, oldest first."""

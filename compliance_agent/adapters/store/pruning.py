@@ -115,9 +115,15 @@ def _drop_by_size(connection: sqlite3.Connection, size_max_bytes: int, dropped: 
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
-    """Return the bytes in use without the outbox, which has bounds of its own and must not displace history."""
+    """Return the bytes in use without evidence and outbox, which have bounds of their own and displace no history.
+
+    An entry of evidence may take twice its bytes (rows of a little more than half a page); taking off too
+    much is harmless, since the rest is bounded by number and age, too.
+    """
     row = connection.execute(
         "SELECT (page_count - freelist_count) * page_size - (SELECT coalesce(sum(size_bytes), 0) FROM outbox)"
+        " - (SELECT coalesce(sum(2 * size_bytes + 300 * (last_seq - first_seq + 1)), 0)"
+        " FROM evidence_segment WHERE pruned_at IS NULL)"
         " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
     ).fetchone()
     return int(row[0])

@@ -37,7 +37,9 @@ class ReadOnlyStore(Reader):
         """Refuse."""
         self._refuse()
 
-    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+    def record_unreachable(
+        self, target_id: str, *, fault: str, message: str, now: datetime, attachments: Attachments = NOTHING
+    ) -> None:
         """Refuse."""
         self._refuse()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from compliance_agent.adapters.store import records
 from compliance_agent.adapters.store.codec import time_text, time_value
+from compliance_agent.adapters.store.evidence_reads import EvidenceReader
 from compliance_agent.adapters.store.rows import AlertState, Counts
 from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.uplink import UplinkState, within
@@ -93,6 +94,7 @@ class Reader:
     def __init__(self, database: Database) -> None:
         """Take over an open database."""
         self._database = database
+        self.evidence = EvidenceReader(database)
 
     def close(self) -> None:
         """Close the file. May be called twice."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.store import alert_queue, outbox, pruning, writes
+from compliance_agent.adapters.store import alert_queue, evidence, outbox, pruning, writes
 from compliance_agent.adapters.store.codec import (
     clean_alert,
     clean_observation,
@@ -22,6 +22,7 @@ from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
 from compliance_agent.adapters.store.snapshot import is_snapshot_due, make_folder, mend, take_snapshot
 from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
 from compliance_agent.domain.turn_end import NOTHING
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
     import os
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.adapters.store.rows import DeadAction, Limits, QueuedAlert, Restoration, Undo
+    from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
     from compliance_agent.domain.uplink import Settlement, UplinkState
+    from compliance_agent.wire.evidence.dsse import Signer
+    from compliance_agent.wire.evidence.entry import Sealed
 
 ALERT_REPEAT_S: Final = 86_400
 """Seconds after which an alert that was delivered may be told again: a day."""
@@ -53,6 +58,7 @@ class SqliteStore(Reader):
         *,
         alert_repeat_s: int = ALERT_REPEAT_S,
         outbox_limits: OutboxLimits = DEFAULT_OUTBOX_LIMITS,
+        recorder: Recorder | None = None,
         turns_at: datetime | None = None,
     ) -> None:
         """Open the state file; make it, for its owner alone, where there is none.
@@ -63,6 +69,7 @@ class SqliteStore(Reader):
             outbox_limits: How much may wait for the control plane.
             turns_at: Be the one process that runs turns, from this time (UTC) on, and set a damaged file
                 aside; ``None`` to work beside that process, which refuses a damaged file.
+            recorder: What signs evidence; without one none is kept.
 
         Raises:
             StoreError: It cannot be opened, is damaged, or is of a newer version.
@@ -71,6 +78,7 @@ class SqliteStore(Reader):
         self.path = Path(path)
         self._alert_repeat = timedelta(seconds=alert_repeat_s)
         self._outbox_limits = outbox_limits
+        self._recorder = recorder
         self._turns = TurnLock(self.path)
         self.restored: Restoration | None = None
         try:
@@ -129,10 +137,13 @@ class SqliteStore(Reader):
                 writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
             self._attach(connection, attachments)
 
-    def record_unreachable(self, target_id: str, *, fault: str, message: str, now: datetime) -> None:
+    def record_unreachable(
+        self, target_id: str, *, fault: str, message: str, now: datetime, attachments: Attachments = NOTHING
+    ) -> None:
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
         with self._database.writing() as connection:
             writes.put_unreachable(connection, target_id, fault=fault, message=clean_text(message), now=time_text(now))
+            self._attach(connection, attachments)
 
     def begin(self, attempt: Attempt) -> None:
         """Write the intent, before the deed.
@@ -254,7 +265,9 @@ class SqliteStore(Reader):
         with self._database.writing() as connection:
             return outbox.expire(connection, self._outbox_limits, now=now)
 
-    def act_on_dead(self, entry_ids: Sequence[str] | None, action: DeadAction) -> list[str]:
+    def act_on_dead(
+        self, entry_ids: Sequence[str] | None, action: DeadAction, *, attachments: Attachments = NOTHING
+    ) -> list[str]:
         """Put dead entries back, or remove them (``None``: all), keep who did so and why; return their ids.
 
         Raises:
@@ -263,11 +276,46 @@ class SqliteStore(Reader):
         """
         cleaned = replace(action, actor=clean_text(action.actor), reason=clean_text(action.reason))
         with self._database.writing() as connection:
-            return outbox.act_on_dead(connection, entry_ids, cleaned)
+            done = outbox.act_on_dead(connection, entry_ids, cleaned)
+            if done:
+                self._attach(connection, attachments)
+        return done
 
     def _attach(self, connection: sqlite3.Connection, attachments: Attachments) -> None:
         """Write what commits together with a fact: the one place for further kinds of record."""
         outbox.put(connection, attachments.outbox, limits=self._outbox_limits)
+        if self._recorder is not None:
+            self._forward(connection, evidence.append(connection, self._recorder, attachments.evidence))
+
+    def _forward(self, connection: sqlite3.Connection, sealed: Sequence[Sealed]) -> None:
+        if self._recorder is not None and self._recorder.forward:
+            reports = [evidence.report_of(one) for one in sealed]
+            outbox.put(connection, reports, limits=self._outbox_limits)
+
+    def rotate_key(self, new: Signer, draft: EvidenceDraft, *, old_is_lost: bool = False) -> Sealed:
+        """Name the key that signs evidence from now on, in an entry of its own.
+
+        Raises:
+            StoreError: There is no evidence yet, or no key to sign with.
+
+        """
+        if self._recorder is None:
+            raise StoreError("this store signs no evidence")
+        with self._database.writing() as connection:
+            sealed = evidence.rotate(connection, self._recorder, new, draft, old_is_lost=old_is_lost)
+            self._forward(connection, [sealed])
+        return sealed
+
+    def prune_evidence(self, now: datetime, *, retention_days: int = evidence.RETENTION_DAYS) -> int:
+        """Remove the segments of evidence whose retention time is over; return the number of entries."""
+        if self._recorder is None:
+            return 0
+        with self._database.writing() as connection:
+            gone, sealed = evidence.prune(connection, self._recorder, retention_days=retention_days, now=now)
+            self._forward(connection, sealed)
+        if gone:
+            self._database.give_back_space()
+        return gone
 
     def _put_observations(
         self,

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 import click
 
 from compliance_agent.adapters.credentials import CredentialReader
+from compliance_agent.adapters.evidence_key import read_key
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.version import version
 from compliance_agent.app.assemble import load_content, state_path
 from compliance_agent.app.channels import channel_names
+from compliance_agent.app.evidence import key_store
 from compliance_agent.cli.common import refuse_both, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, plural, print_json, print_ndjson
 from compliance_agent.domain.target import TransportKind
-from compliance_agent.errors import ComplianceAgentError
+from compliance_agent.errors import ComplianceAgentError, CredentialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
     from compliance_agent.app.assemble import Content
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
@@ -145,11 +148,13 @@ def _state(settings: Settings) -> Iterator[Finding]:
         try:
             with open_read_only(path) as store:
                 counts, restorations, trouble = store.counts(), store.restorations(), store.uplink().trouble
+                evidence = store.evidence.status()
         except ComplianceAgentError as error:
             yield Finding("error", error.message, error.hint)
             return
         yield Finding("ok", f"state {path}: {plural(counts.open_incidents, 'open incident')}")
         yield from (Finding("warning", f"{one.at:%Y-%m-%d %H:%M} UTC: {one.summary}") for one in restorations)
+        yield from _evidence(settings, evidence)
         dead = sum(one.dead for one in counts.outbox.values())
         if dead:
             yield Finding(
@@ -171,6 +176,26 @@ def _state(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(parent).free
     if free < _FREE_BYTES_MIN:
         yield Finding("error", f"only {free >> 20} MiB are free at {parent}", "make room: a full disk loses reports")
+
+
+def _evidence(settings: Settings, status: EvidenceStatus) -> Iterator[Finding]:
+    """Look whether evidence can be signed, without changing anything."""
+    if status.head is None:
+        return
+    keys = key_store(settings.evidence, state_path(settings).parent)
+    try:
+        found = read_key(keys.path).key_id
+    except CredentialError as error:
+        yield Finding("error", error.message, error.hint)
+    else:
+        if found == status.key_id or keys.next_path.exists():
+            yield Finding("ok", f"evidence: {plural(status.entries, 'entry', 'entries')}, key {status.key_id[:16]}…")
+        else:
+            hint = "restore the right key, or see: evidence replace-key --help"
+            yield Finding("error", f"the evidence key {keys.path} is not the one that the chain goes on with", hint)
+    if status.refused:
+        text = f"{plural(status.refused, 'entry', 'entries')} of evidence could not be made safe to sign"
+        yield Finding("warning", text, "see: evidence list --kind refused")
 
 
 def _channels(settings: Settings) -> Iterator[Finding]:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from compliance_agent.engine.cycle import Turn
 
 
-_ERRORS: Final = frozenset({"turn.failed", "housekeeping.failed", "sending.failed", "settings.refused", "store.failed"})
+_ERRORS: Final = frozenset(
+    {"turn.failed", "housekeeping.failed", "sending.failed", "settings.refused", "store.failed", "evidence.refused"}
+)
 _WARNINGS: Final = frozenset(
     {"scan.unreached", "attempt.interrupted", "settings.need_restart", "snapshot.failed", "state.restored"}
 )

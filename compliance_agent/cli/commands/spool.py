@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +9,14 @@ import click
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import DeadAction
-from compliance_agent.adapters.store.sqlite import SqliteStore
-from compliance_agent.app.assemble import state_path
+from compliance_agent.app.assemble import open_recording, state_path
 from compliance_agent.app.reporting import outbox_numbers
-from compliance_agent.cli.common import config_option, settings_for
+from compliance_agent.cli.common import ProgressEvents, actor, config_option, settings_for
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
 from compliance_agent.domain.outbox import OutboxClass, OutboxFate
+from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
@@ -106,14 +105,28 @@ def drop(entries: tuple[str, ...], reason: str, config: Path | None, *, every: b
 def _act(config: Path | None, entries: Sequence[str], *, every: bool, reason: str, is_drop: bool) -> int:
     if every == bool(entries):
         raise click.UsageError("name entries, or say --all.")
-    path = state_path(settings_for(config))
+    settings = settings_for(config)
+    path = state_path(settings)
     if not path.exists():
         raise StoreError(f"there is no state file {path} yet", hint="the first run makes it")
-    action = DeadAction(is_drop, os.environ.get("SUDO_USER") or getpass.getuser(), reason, SystemClock().now())
-    with SqliteStore(path) as store:
-        done = store.act_on_dead(None if every else entries, action)
+    action = DeadAction(is_drop, actor(), reason, SystemClock().now())
+    with open_recording(settings, ProgressEvents(0, verbose=False)) as store:
+        done = store.act_on_dead(None if every else entries, action, attachments=_evidence(settings, action, entries))
     click.echo(f"{plural(len(done), 'entry', 'entries')} {'dropped' if is_drop else 'put back'}.")
     return Exit.CLEAN
+
+
+def _evidence(settings: Settings, action: DeadAction, entries: Sequence[str]) -> Attachments:
+    """Return the entry that says who gave up reports, or put them back."""
+    draft = action_draft(
+        ActionKind.OUTBOX_CHANGED,
+        Place(settings.site_id),
+        actor=action.actor,
+        reason=action.reason,
+        at=action.at,
+        details={"deed": "drop" if action.is_drop else "retry", "entries": [*entries] or ["all"]},
+    )
+    return Attachments(evidence=(draft,))
 
 
 def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> dict[str, JsonValue]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
     from compliance_agent.adapters.store.read_only import ReadOnlyStore
     from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.settings import Settings
@@ -86,6 +87,7 @@ def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
         },
         "dropped": dict(counts.dropped),
         "state_bytes": counts.size_bytes,
+        "evidence": _evidence(store.evidence.status()),
         "exit_code": int(_exit(store, settings.site_id, shown)),
     }
 
@@ -101,6 +103,15 @@ def _restorations(store: ReadOnlyStore) -> list[JsonValue]:
         }
         for one in reversed(store.restorations()[-_RECENT:])
     ]
+
+
+def _evidence(status: EvidenceStatus) -> Row:
+    return {
+        "entries": status.entries,
+        "bytes": status.size_bytes,
+        "refused": status.refused,
+        "head": status.head.document() if status.head else None,
+    }
 
 
 def _open_here(store: ReadOnlyStore, site_id: str, shown: set[str]) -> list[OpenIncident]:
@@ -233,6 +244,12 @@ def _show(document: Row) -> None:
             f"For the control plane: {spool['waiting']} waiting, {spool['dead']} given up{trouble} "
             "(see compliance-agent spool status).",
             markup=False,
+        )
+    evidence = document["evidence"]
+    if isinstance(evidence, dict) and evidence["refused"]:
+        console.print(
+            f"Evidence: {evidence['refused']} of {evidence['entries']} entries could not be made safe to sign "
+            "(see compliance-agent evidence list --kind refused)."
         )
     for row in _rows(document, "restorations"):
         console.print(f"State restored {row['at']}: {row['summary']}.", markup=False)

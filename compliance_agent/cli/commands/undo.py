@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,16 +11,28 @@ from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.store.rows import Undo
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.app.assemble import Access, assemble
-from compliance_agent.cli.common import ProgressEvents, config_option, configure_logs, settings_for, verbose_option
+from compliance_agent.cli.common import (
+    ProgressEvents,
+    actor,
+    config_option,
+    configure_logs,
+    settings_for,
+    verbose_option,
+)
 from compliance_agent.cli.exits import Exit
+from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
 from compliance_agent.domain.outcome import FinishedAttempt
+from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.undo import undo
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.outcome import Attempt
     from compliance_agent.engine.undo import Undone
+    from compliance_agent.engine.verify import Verification
 
 
 @click.command("undo", help="Run the rollback of one past attempt.")
@@ -54,12 +64,39 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
             with events.shown():
                 done = undo(agent.engine, target, attempt, now=now)
         except ComplianceAgentError:  # it may have begun: the try is kept
-            agent.store.record_undo(Undo(attempt_id, succeeded=False, actor=_actor(), reason=reason, at=now))
+            failed = Undo(attempt_id, succeeded=False, actor=actor(), reason=reason, at=now)
+            agent.store.record_undo(failed, attachments=_evidence(failed, attempt, None))
             raise
         succeeded = not done.execution.trouble
-        record = Undo(attempt_id, succeeded, _actor(), reason, now, done.execution.records)
-        agent.store.record_undo(record, observations=done.verification.observations)
+        record = Undo(attempt_id, succeeded, actor(), reason, now, done.execution.records)
+        agent.store.record_undo(
+            record,
+            observations=done.verification.observations,
+            attachments=_evidence(record, attempt, done.verification),
+        )
     return _report(done)
+
+
+def _evidence(undo: Undo, attempt: Attempt, verification: Verification | None) -> Attachments:
+    """Return the entry that says who undid what, and what a fresh check found."""
+    after: list[JsonValue] = [
+        {"check_id": seen.check_id, "verdict": seen.verdict.value, "reason": seen.reason}
+        for seen in (verification.observations if verification else ())
+    ]
+    steps: list[JsonValue] = [
+        {"step_id": step.step_id, "exit_code": step.exit_code, "output": step.output, "error": step.error}
+        for step in undo.steps
+    ]
+    details: dict[str, JsonValue] = {
+        "attempt_id": attempt.attempt_id,
+        "runbook_id": attempt.runbook_id,
+        "succeeded": undo.succeeded,
+        "steps": steps,
+        "after": after,
+    }
+    place = Place(attempt.site_id, attempt.target_id, attempt.check_id)
+    draft = action_draft(ActionKind.UNDONE, place, actor=undo.actor, reason=undo.reason, at=undo.at, details=details)
+    return Attachments(evidence=(draft,))
 
 
 def _find(store: object, attempt_id: str) -> FinishedAttempt:
@@ -74,11 +111,6 @@ def _find(store: object, attempt_id: str) -> FinishedAttempt:
     if found.undone_at is not None:
         raise ComplianceAgentError(f"attempt {attempt_id} was undone already, {found.undone_at:%Y-%m-%d %H:%M} UTC")
     return found
-
-
-def _actor() -> str:
-    """Return who asked: the person behind sudo, else the login."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _report(done: Undone) -> int:
