@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
@@ -108,6 +109,11 @@ def choose_targets(settings: Settings, only: Sequence[str]) -> tuple[Target, ...
     if not targets:
         raise click.UsageError("the settings name no target; add one with: compliance-agent targets add")
     return tuple(target for target in targets if not only or target.target_id in only)
+
+
+def actor() -> str:
+    """Return who asks: the person behind sudo, else the login."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def configure_logs(*, verbose: bool) -> None:

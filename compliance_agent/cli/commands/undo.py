@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,14 @@ from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.store.rows import Undo
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.app.assemble import Access, assemble
-from compliance_agent.cli.common import ProgressEvents, config_option, configure_logs, settings_for, verbose_option
+from compliance_agent.cli.common import (
+    ProgressEvents,
+    actor,
+    config_option,
+    configure_logs,
+    settings_for,
+    verbose_option,
+)
 from compliance_agent.cli.exits import Exit
 from compliance_agent.domain.outcome import FinishedAttempt
 from compliance_agent.engine.undo import undo
@@ -48,17 +53,18 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
         click.echo(f"{what} on {target.target_id} ({target.address}), {past.finished_at:%Y-%m-%d %H:%M} UTC")
         if not yes:
             click.confirm("Put back what it changed?", default=False, abort=True)
-        now = SystemClock().now()
+        instant = agent.engine.instant(SystemClock().read())
+        now = instant.wall
         assert isinstance(agent.store, SqliteStore)  # noqa: S101 - Access.TURNS opens no other
         try:
             with events.shown():
                 done = undo(agent.engine, target, attempt, now=now)
         except ComplianceAgentError:  # it may have begun: the try is kept
-            agent.store.record_undo(Undo(attempt_id, succeeded=False, actor=_actor(), reason=reason, at=now))
+            agent.store.record_undo(Undo(attempt_id, succeeded=False, actor=actor(), reason=reason, at=now))
             raise
         succeeded = not done.execution.trouble
-        record = Undo(attempt_id, succeeded, _actor(), reason, now, done.execution.records)
-        agent.store.record_undo(record, observations=done.verification.observations)
+        record = Undo(attempt_id, succeeded, actor(), reason, now, done.execution.records)
+        agent.store.record_undo(record, observations=done.verification.observations, at_s=instant.elapsed_s)
     return _report(done)
 
 
@@ -74,11 +80,6 @@ def _find(store: object, attempt_id: str) -> FinishedAttempt:
     if found.undone_at is not None:
         raise ComplianceAgentError(f"attempt {attempt_id} was undone already, {found.undone_at:%Y-%m-%d %H:%M} UTC")
     return found
-
-
-def _actor() -> str:
-    """Return who asked: the person behind sudo, else the login."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _report(done: Undone) -> int:

@@ -60,7 +60,7 @@ def test_without_a_durable_intent_nothing_is_done(tmp_path):
     world = make_world(tmp_path, HEALS)
     world.say(HEALS, "bad")
 
-    def refuse(_attempt: Attempt) -> None:
+    def refuse(_attempt: Attempt, _charge: object = None) -> None:
         raise StoreError("the disk is full")
 
     world.store.begin = refuse  # type: ignore[method-assign,assignment]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from compliance_agent.adapters.store.migrations import m0001_turns, m0002_outbox, m0003_damage
+from compliance_agent.adapters.store.migrations import m0001_turns, m0002_outbox, m0003_damage, m0004_gate
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     m0001_turns.STATEMENTS,
     m0002_outbox.STATEMENTS,
     m0003_damage.STATEMENTS,
+    m0004_gate.STATEMENTS,
 )
 """Statements by version; ``MIGRATIONS[0]`` leads from an empty file to version 1."""
