@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +13,7 @@ from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
 from compliance_agent.adapters.store.memory_gate import MemoryBook, MemoryGateSide
 from compliance_agent.adapters.store.memory_outbox import MemoryOutbox, OutboxSide
 from compliance_agent.adapters.store.memory_pruning import prune
+from compliance_agent.adapters.store.memory_state import MemoryIncident, MemoryState
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
 from compliance_agent.adapters.store.sqlite import ALERT_REPEAT_S, clean_undo
 from compliance_agent.adapters.store.writes import (
@@ -41,34 +42,6 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt, Outcome
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryIncident:
-    """An incident, open or closed."""
-
-    fingerprint: str
-    site_id: str
-    target_id: str
-    check_id: str
-    opened_at: datetime
-    last_seen_at: datetime
-    closed_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class MemoryState:
-    """Everything but the alerts. ``outcomes`` are in the order in which they came."""
-
-    targets: dict[str, TargetStatus] = field(default_factory=dict)
-    sites: dict[str, str] = field(default_factory=dict)
-    observations: dict[tuple[str, str], Observation] = field(default_factory=dict)
-    incidents: dict[str, MemoryIncident] = field(default_factory=dict)
-    unfinished: dict[str, Attempt] = field(default_factory=dict)
-    finished: dict[str, FinishedAttempt] = field(default_factory=dict)
-    outcomes: list[RecordedOutcome] = field(default_factory=list)
-    undos: list[Undo] = field(default_factory=list)
-    dropped: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryStore(OutboxSide, MemoryGateSide):

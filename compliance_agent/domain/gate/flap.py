@@ -153,7 +153,8 @@ def _tried(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState
 
 
 def _fixed(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
-    return replace(state, fixed_s=event.at_s, failed_verifies=0)
+    fixed_s = None if state.phase is Phase.OPEN else event.at_s  # a person has put it on hold meanwhile
+    return replace(state, fixed_s=fixed_s, failed_verifies=0)
 
 
 def _remedy_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:

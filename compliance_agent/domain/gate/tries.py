@@ -5,6 +5,7 @@ A try is an attempt as the gate remembers it, on the durable counters of ``domai
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -141,7 +142,9 @@ class Bucket:
     taken: tuple[float, ...]
 
     def wait_s(self, now: Instant) -> float:
-        """Return how long, in seconds, until a token is there; 0 when one is."""
+        """Return how long, in seconds, until a token is there; 0 when one is, infinite when there never is one."""
+        if self.tokens == 0:
+            return math.inf
         out = sorted(at for at in self.taken if at > now.uptime_s - self.period_s)
         if len(out) < self.tokens:
             return 0.0
@@ -170,4 +173,5 @@ def judge_blast(limits: BlastLimits, site: Sequence[Try], *, target_id: str, run
     if wait_s <= 0:
         return Allow()
     text = f"{plural(bucket.tokens, 'remediation')} {bucket.name} is the limit"
-    return Hold(HoldKind.BLAST_LIMIT, text, now.wall_at(now.elapsed_s + wait_s))
+    until = None if math.isinf(wait_s) else now.wall_at(now.elapsed_s + wait_s)
+    return Hold(HoldKind.BLAST_LIMIT, text, until)

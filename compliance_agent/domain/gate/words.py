@@ -11,16 +11,14 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def span(seconds: float) -> str:
-    """Return a span for people, in the largest unit that is exact, else the nearest sensible one."""
+    """Return a span for people: ``90 s``, ``105 min``, ``3.5 h``, ``24 h``, ``7 d``."""
     whole = round(seconds)
-    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if whole >= size and whole % size == 0 and (unit != "d" or whole > _DAY):
-            return f"{whole // size} {unit}"
-    if whole >= 2 * _DAY:
-        return f"{whole / _DAY:.1f} d"
-    if whole >= 2 * _HOUR:
-        return f"{whole / _HOUR:.1f} h"
-    return f"{round(whole / _MINUTE)} min" if whole >= 2 * _MINUTE else f"{whole} s"
+    if whole < _MINUTE or (whole < 2 * _MINUTE and whole % _MINUTE):
+        return f"{whole} s"
+    if whole < 2 * _HOUR and whole % _HOUR:
+        return f"{round(whole / _MINUTE)} min"
+    size, unit = (_DAY, "d") if whole >= 2 * _DAY else (_HOUR, "h") if whole >= _HOUR else (_MINUTE, "min")
+    return f"{whole // size} {unit}" if whole % size == 0 else f"{whole / size:.1f} {unit}"
 
 
 def plural(count: int, noun: str) -> str:

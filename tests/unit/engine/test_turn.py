@@ -170,10 +170,18 @@ def test_the_suppressed_incident_does_not_grow_the_store_at_every_scan(tmp_path)
 
 
 def test_failed_attempts_are_escalated_to_a_person_once(tmp_path):
+    world = make_world(tmp_path, BREAKS)
+    world.say(BREAKS, "bad")
+    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.FAILED] * 3 + [OutcomeKind.ESCALATED] * 2
+    assert len(world.store.alerts()) == 1
+
+
+def test_a_fix_that_does_not_help_three_times_is_suppressed_and_a_person_told_once(tmp_path):
     world = make_world(tmp_path, NO_HELP)
     world.say(NO_HELP, "bad")
-    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.VERIFY_FAILED] * 3 + [OutcomeKind.ESCALATED] * 2
-    assert len(world.store.alerts()) == 1
+    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.VERIFY_FAILED] * 3 + [OutcomeKind.SUPPRESSED] * 2
+    (alert,) = world.store.alerts()
+    assert "flaps clear front-desk/TEST-FILE-002" in str(alert.alert.document["clear_with"])
 
 
 def test_the_cooldown_defers_the_next_attempt(tmp_path):
