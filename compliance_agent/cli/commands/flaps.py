@@ -13,7 +13,6 @@ from compliance_agent.cli.output import Format, format_option, print_json, print
 from compliance_agent.cli.spans import term_of
 from compliance_agent.domain.gate.flap import Phase, notice, reason
 from compliance_agent.domain.gate.words import when
-from compliance_agent.domain.gate.writers import likely_writer
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
@@ -131,7 +130,6 @@ def _document(agent: Agent, row: FlapRow, now: Instant) -> dict[str, JsonValue]:
     state, policy = row.state, agent.engine.policy.flap
     fast, slow = state.scores(policy, now.elapsed_s)
     is_open = state.phase is Phase.OPEN
-    writer = likely_writer(state.relapses)
     next_try = now.wall_at(state.until_s) if is_open and _unattended(agent, row) else None
     return {
         "place": row.place,
@@ -146,8 +144,7 @@ def _document(agent: Agent, row: FlapRow, now: Instant) -> dict[str, JsonValue]:
         "limit": f"{policy.fast.suppress:.0f}",
         "came_back": state.total,
         "relapses": [at.isoformat(timespec="seconds") for at in state.relapses],
-        "likely_writer": writer.name if writer else None,
-        "evidence": writer.evidence if writer else "",
+        "likely_writer": state.writer or None,
         "next_try": next_try.isoformat(timespec="seconds") if next_try else None,
         "clear_with": f"compliance-agent flaps clear {row.place} --reason ...",
     }

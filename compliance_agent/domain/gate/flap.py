@@ -96,6 +96,7 @@ class FlapState:
         digest: Rule and runbook of the last attempt.
         armed: A person allows one try.
         told: The end of the hold was reported.
+        writer: Who probably changes it back, with the evidence, as it was clear when it first opened; or empty.
 
     """
 
@@ -115,6 +116,7 @@ class FlapState:
     digest: str = ""
     armed: bool = False
     told: bool = False
+    writer: str = ""
 
     @property
     def until_s(self) -> float:
@@ -223,8 +225,10 @@ def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) ->
     if cause == "trial":
         hold_s = max(2 * state.hold_s, hold_s)
         score = max(state.fast, state.slow)
+    writer = likely_writer(state.relapses)  # the pauses themselves blur the habit later
     return replace(
         state,
+        writer=str(writer) if writer and cause != "trial" else state.writer,
         phase=Phase.OPEN,
         opened_wall=event.wall,
         opened_s=event.at_s,
@@ -299,8 +303,7 @@ def reason(state: FlapState, policy: FlapPolicy) -> str:
         text = f"fixes do not hold (score {state.score:.0f}, limit {limit:.0f})"
     if state.cause == "trial":
         text += f"; the single try did not last, so the pause is {span(state.hold_s)} now"
-    writer = likely_writer(state.relapses)
-    return f"{text}; something else changes it back" + (f", probably {writer}" if writer else "")
+    return f"{text}; something else changes it back" + (f", probably {state.writer}" if state.writer else "")
 
 
 def notice(state: FlapState, policy: FlapPolicy, *, place: str, now: Instant, unattended: bool = True) -> str:

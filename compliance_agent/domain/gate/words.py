@@ -18,7 +18,7 @@ def span(seconds: float) -> str:
     if whole < 2 * _HOUR and whole % _HOUR:
         return f"{round(whole / _MINUTE)} min"
     size, unit = (_DAY, "d") if whole >= 2 * _DAY else (_HOUR, "h") if whole >= _HOUR else (_MINUTE, "min")
-    return f"{whole // size} {unit}" if whole % size == 0 else f"{whole / size:.1f} {unit}"
+    return f"{whole / size:.1f}".removesuffix(".0") + f" {unit}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -208,7 +208,7 @@ def test_clearing_forgives_what_was_before_and_nothing_after():
 # --- circuit breaker
 
 
-def failing(count: int, **more) -> list:
+def failing(count: int, **more):
     return [a_try(n * MINUTE, OutcomeKind.FAILED, check_id=f"LIN-X-{n:03}", **more) for n in range(count)]
 
 

@@ -204,7 +204,7 @@ def test_a_single_try_that_could_not_be_made_may_be_made_again():
 def test_a_fix_that_lasts_longer_than_the_hold_is_forgotten():
     state = half_open()
     fixed = after(state, event(FlapEventKind.FIXED, state.until_s), FLAPS)
-    lasted = fixed.fixed_s + fixed.hold_s + 1
+    lasted = state.until_s + fixed.hold_s + 1
     sooner = after(fixed, event(FlapEventKind.RELAPSE, lasted - 2), FLAPS)
     assert sooner.cause == "trial"
     later = after(fixed, event(FlapEventKind.RELAPSE, lasted), FLAPS)
