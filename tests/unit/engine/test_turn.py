@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compliance_agent.domain.gate import GatePolicy
+from compliance_agent.domain.gate import BlastLimits, GatePolicy
+from compliance_agent.domain.gate.ledger import SetPause
+from compliance_agent.domain.gate.people import ActionKind, Pause, PersonAction
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Mode
+from compliance_agent.engine.cycle import apply_turn, plan_turn
 from compliance_agent.errors import StoreError
 from tests.support.turns import NOON, make_world, rule, unreachable
 
@@ -352,3 +355,29 @@ def test_an_observation_that_cannot_be_recorded_ends_the_turn_before_anything_is
     assert (turn.trouble, turn.outcomes) == ("the disk is full", ())
     assert [seen.verdict for seen in turn.scan.observations] == [Verdict.FAIL]
     assert world.says(HEALS) == "bad"
+
+
+def test_a_pause_after_the_plan_stops_what_was_planned(tmp_path):
+    world = make_world(tmp_path, HEALS)
+    world.say(HEALS, "bad")
+    planned = plan_turn(world.engine, world.target, now=world.now)
+    pause = Pause("ann", "stop", world.now)
+    world.store.record_action(PersonAction(ActionKind.PAUSED, "ann", "stop", world.now), [SetPause(pause)])
+    (outcome,) = apply_turn(world.engine, planned, now=world.now).outcomes
+    assert (outcome.kind, world.says(HEALS)) == (OutcomeKind.DEFERRED, "bad")
+
+
+def test_what_one_item_uses_up_holds_the_next_of_the_same_plan(tmp_path):
+    policy = GatePolicy(cooldown_s=0, limits=BlastLimits(target_hour=1))
+    world = make_world(tmp_path, HEALS, NO_HELP, policy=policy)
+    for check in (HEALS, NO_HELP):
+        world.say(check, "bad")
+    assert [outcome.kind for outcome in world.turn().outcomes] == [OutcomeKind.REMEDIATED, OutcomeKind.DEFERRED]
+
+
+def test_where_nothing_may_be_changed_no_person_is_asked(tmp_path):
+    world = make_world(tmp_path, HEALS, policy=GatePolicy(approval_from="none"))
+    world.say(HEALS, "bad")
+    world.with_engine(mode=Mode.OBSERVE)
+    assert world.outcome().kind is OutcomeKind.WOULD_CHANGE
+    assert (world.store.requests(), world.store.alerts()) == ([], [])
