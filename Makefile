@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching playground simulate lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching chaos playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -37,6 +37,9 @@ set-up-bench: ## .venv with what developers need and the engines that benchmarks
 
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
+
+chaos: set-up-system set-up-dev ## kill the agent 2,000 times at random, and have every single write fail (about 20 minutes; CHAOS_KILLS, CHAOS_SEED)
+	@CHAOS_KILLS=$${CHAOS_KILLS:-2000} CHAOS_EVERY_WRITE=1 $(BIN)/pytest -n 2 --dist worksteal -rP tests/chaos $(PYTEST)
 
 bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the verified fix, at default settings (about 6 minutes)
 	@$(BIN)/python -m benchmarks.time_to_heal

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Self
 
 from compliance_agent.adapters.store import MemoryStore
 from compliance_agent.domain.timeline import Reading
+from compliance_agent.domain.uplink import Answer, EntryAnswer, EntryFate
 from compliance_agent.engine.ports import RunResult
 from compliance_agent.errors import TransportError, TransportFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from compliance_agent.adapters.store import QueuedAlert
+    from compliance_agent.domain.outbox import OutboxEntry
     from compliance_agent.domain.target import Target
 
 # transports ---------------------------------------------------------------------------------------
@@ -234,3 +236,44 @@ class FakeChannel:
         if self.errors:
             raise self.errors.pop(0)
         self.delivered.append(queued)
+
+
+class FakeUplink:
+    """A control plane in memory, which drops what it has by id.
+
+    Attributes:
+        answers: What the next calls get instead of an answer of its own, first one first; such a batch is not taken.
+        answers_lost: How many of the next batches are taken, with the answer lost on the way.
+        rejected: Entry ids that it can never take: one among others has the whole batch refused, as a receiver does
+            that cannot read it.
+        received: Entry id to its copies, in the order in which the first ones came.
+        batches: The ids of every batch that was sent.
+
+    """
+
+    def __init__(self, *answers: Answer, answers_lost: int = 0, rejected: Collection[str] = ()) -> None:
+        """Say how the next calls go."""
+        self.answers = list(answers)
+        self.answers_lost = answers_lost
+        self.rejected = set(rejected)
+        self.received: dict[str, list[OutboxEntry]] = {}
+        self.batches: list[list[str]] = []
+
+    def send(self, entries: Sequence[OutboxEntry], *, sent_at: datetime) -> Answer:
+        """Take the batch, or answer as told."""
+        del sent_at
+        self.batches.append([entry.entry_id for entry in entries])
+        if self.answers:
+            return self.answers.pop(0)
+        if self.rejected & set(self.batches[-1]):
+            return Answer(422, "answered 422: cannot be read")
+        said = {entry.entry_id: EntryAnswer(self._take(entry)) for entry in entries}
+        if self.answers_lost:
+            self.answers_lost -= 1
+            return Answer(None, "the line broke")
+        return Answer(200, entries=said)
+
+    def _take(self, entry: OutboxEntry) -> EntryFate:
+        copies = self.received.setdefault(entry.entry_id, [])
+        copies.append(entry)
+        return EntryFate.TAKEN if len(copies) == 1 else EntryFate.HAD

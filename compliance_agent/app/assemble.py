@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 STATE_FILE: Final = "state.sqlite"
 _PRUNE_EVERY_S: Final = 3_600
 _DAY_S: Final = 86_400
+_REST_S: Final = 300
+"""Seconds that sending and snapshots rest after the state file could not be written: no wait can be kept then."""
 
 
 class Access(Enum):
@@ -126,6 +128,8 @@ class Agent:
     store: MemoryStore | Reader
     _pruned_at: datetime | None = None
     _beat_at: datetime | None = None
+    _sending_rests_at: datetime | None = None
+    _snapshot_failed_at: datetime | None = None
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
@@ -148,13 +152,16 @@ class Agent:
         control_plane = self.settings.control_plane
         if not isinstance(self.store, SqliteStore) or control_plane is None:
             return
+        if _is_within(self._sending_rests_at, now, _REST_S):
+            return
         age = None if self._beat_at is None else abs((now - self._beat_at).total_seconds())
         if age is None or age >= control_plane.heartbeat_interval_s:
             self._beat_at = now
             self._beat(self.store, now)
         uplink = uplink_of(self.settings.site_id, control_plane)
         worker = OutboxWorker(self.store, uplink, SystemClock(), SystemRandom(), policy=control_plane.policy())
-        worker.send_due(keep_going)
+        if worker.send_due(keep_going).store_failed:
+            self._sending_rests_at = now
 
     def _beat(self, store: SqliteStore, now: datetime) -> None:
         try:
@@ -168,11 +175,12 @@ class Agent:
 
     def take_snapshot(self, now: datetime) -> None:
         """Take a snapshot of the state where the last one is too old. Never raises: the old one stays."""
-        if not isinstance(self.store, SqliteStore):
+        if not isinstance(self.store, SqliteStore) or _is_within(self._snapshot_failed_at, now, _REST_S):
             return
         try:
             taken = self.store.snapshot(now, interval=timedelta(seconds=self.settings.snapshot.interval_s))
         except StoreError as error:
+            self._snapshot_failed_at = now
             self.engine.events.emit("snapshot.failed", error=str(error))
         else:
             if taken:
@@ -196,6 +204,11 @@ class Agent:
             if any(dropped.values()):
                 self.engine.events.emit("store.pruned", **dropped)
         self.take_snapshot(now)
+
+
+def _is_within(since: datetime | None, now: datetime, seconds: float) -> bool:
+    """Tell whether less than so many seconds are past, whichever way the clock jumped."""
+    return since is not None and abs((now - since).total_seconds()) < seconds
 
 
 @contextmanager

@@ -60,6 +60,7 @@ class SendReport:
         again: Entries that it asked for once more.
         dead: Entries that were given up.
         trouble: Why the call ended early; empty when it did not.
+        store_failed: It ended since the state cannot be written, so that no wait could be kept.
 
     """
 
@@ -67,6 +68,7 @@ class SendReport:
     again: int = 0
     dead: int = 0
     trouble: str = ""
+    store_failed: bool = False
 
     def plus(self, settlements: Sequence[Settlement], trouble: str) -> SendReport:
         """Return the report with one more answer counted."""
@@ -108,7 +110,7 @@ class OutboxWorker:
             return self._send_due(keep_going)
         except StoreError as error:
             _log.error("outbox.store_failed", error=error.message, hint=error.hint)
-            return SendReport(trouble=str(error))
+            return SendReport(trouble=str(error), store_failed=True)
         except Exception:  # noqa: BLE001 - the caller is the daemon, which must go on
             _log.exception("outbox.worker_failed")
             return SendReport(trouble="an unexpected error; see the log")

@@ -14,6 +14,7 @@ import pytest
 from compliance_agent.adapters.store import (
     AlertState,
     ChannelDelivery,
+    DeadAction,
     DeliveryState,
     Limits,
     MemoryStore,
@@ -23,9 +24,10 @@ from compliance_agent.adapters.store import (
 )
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.observation import Verdict
-from compliance_agent.domain.outbox import OutboxClass, OutboxFate
+from compliance_agent.domain.outbox import OutboxClass, OutboxFate, OutboxLimits
 from compliance_agent.domain.outcome import ATTEMPT_OUTCOMES, FinishedAttempt, OutcomeKind, StepRecord
 from compliance_agent.domain.turn_end import Attachments, TurnEnd
+from compliance_agent.domain.uplink import EntryFate, Settlement, UplinkState
 from compliance_agent.engine.ports import TargetStatus
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
@@ -48,6 +50,7 @@ from tests.support.state import (
 if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
 
+HEARTBEAT, TELEMETRY, EVIDENCE = OutboxClass.HEARTBEAT, OutboxClass.TELEMETRY, OutboxClass.EVIDENCE
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----"
 
 
@@ -721,3 +724,201 @@ def test_an_entry_is_enqueued_once_whatever_is_asked(store) -> None:
     assert store.counts().outbox == {
         OutboxClass.TELEMETRY: OutboxCounts(1, 0, 7, NOON, {OutboxFate.ENQUEUED: 1}),
     }
+
+
+def attach(store, *added) -> None:
+    store.attach(Attachments(added))
+
+
+def waiting(store, when=NOON, rows_max: int = 99, bytes_max: int = 10_000) -> list[int]:
+    due = store.due_entries(when, rows_max=rows_max, bytes_max=bytes_max)
+    return [int(row.entry.entry_id[-12:], 16) for row in due]
+
+
+def settle(store, *settlements, state=None, when=NOON, late_after_s: float = 900) -> None:
+    store.record_sending(settlements, state or UplinkState(), now=when, late_after_s=late_after_s)
+
+
+def settlement(number: int, fate: EntryFate, reason: str = "", next_try_at=None) -> Settlement:
+    return Settlement(an_entry(number).entry_id, fate, reason, next_try_at)
+
+
+def fates(store, kind: OutboxClass = OutboxClass.TELEMETRY) -> dict[OutboxFate, int]:
+    return dict(store.counts().outbox[kind].fates)
+
+
+def test_heartbeats_are_sent_first_then_evidence_then_telemetry_each_oldest_first(store) -> None:
+    for number, kind in enumerate("ttehhe"):
+        attach(store, an_entry(number, {"t": TELEMETRY, "e": EVIDENCE, "h": HEARTBEAT}[kind]))
+    assert waiting(store) == [3, 4, 2, 5, 0, 1]
+
+
+def test_a_batch_keeps_its_bounds(store) -> None:
+    attach(store, *(an_entry(number, body=b"1" * 10) for number in range(5)))
+    assert waiting(store, rows_max=3) == [0, 1, 2]
+    assert waiting(store, bytes_max=25) == [0, 1]
+    assert waiting(store, bytes_max=5) == [0]
+
+
+def test_what_was_taken_is_gone_and_counted(store) -> None:
+    attach(store, an_entry(1), an_entry(2))
+    settle(store, settlement(1, EntryFate.TAKEN), settlement(2, EntryFate.HAD), when=at(900))
+    assert waiting(store) == []
+    assert fates(store) == {OutboxFate.ENQUEUED: 2, OutboxFate.DELIVERED: 2, OutboxFate.DUPLICATE: 1}
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(900, 0), (901, 1)])
+def test_what_was_delivered_late_is_counted(store, seconds, late) -> None:
+    attach(store, an_entry(1))
+    settle(store, settlement(1, EntryFate.TAKEN), when=at(seconds))
+    assert fates(store).get(OutboxFate.LATE, 0) == late
+
+
+def test_what_is_asked_for_again_waits_until_then(store) -> None:
+    attach(store, an_entry(1), an_entry(2))
+    settle(store, settlement(1, EntryFate.AGAIN, "busy", at(30)))
+    assert waiting(store, at(29)) == [2]
+    assert waiting(store, at(30)) == [1, 2]
+    row = store.due_entries(at(30), rows_max=1, bytes_max=99)[0]
+    assert (row.tries, row.last_error) == (1, "busy")
+
+
+def test_what_can_never_be_taken_is_dead_with_its_reason_and_not_sent_again(store) -> None:
+    attach(store, an_entry(1))
+    settle(store, settlement(1, EntryFate.HOPELESS, "answered 422"), when=at(5))
+    assert waiting(store) == []
+    (row,) = store.dead_entries()
+    assert (row.entry, row.last_error, row.dead_at, row.tries) == (an_entry(1), "answered 422", at(5), 1)
+    assert fates(store) == {OutboxFate.ENQUEUED: 1, OutboxFate.DEAD: 1}
+
+
+def test_an_answer_that_comes_twice_counts_once(store) -> None:
+    attach(store, an_entry(1))
+    for _ in range(2):
+        settle(store, settlement(1, EntryFate.TAKEN))
+    assert fates(store) == {OutboxFate.ENQUEUED: 1, OutboxFate.DELIVERED: 1}
+
+
+def test_a_reason_that_quotes_a_secret_is_scrubbed(store) -> None:
+    attach(store, an_entry(1))
+    settle(store, settlement(1, EntryFate.HOPELESS, "password=hunter2x"), state=UplinkState(trouble="token=abc1234x"))
+    assert "hunter2x" not in store.dead_entries()[0].last_error
+    assert "abc1234x" not in store.uplink().trouble
+
+
+def test_how_the_conversation_stands_is_kept(store) -> None:
+    assert store.uplink() == UplinkState()
+    state = UplinkState(3, at(1), at(0), at(60), "no route")
+    settle(store, state=state)
+    assert store.uplink() == state
+
+
+def dead(store, *numbers: int) -> None:
+    attach(store, *(an_entry(number) for number in numbers))
+    settle(store, *(settlement(number, EntryFate.HOPELESS, "answered 422") for number in numbers))
+
+
+def test_a_dead_entry_that_is_put_back_is_sent_again_in_its_old_place(store) -> None:
+    dead(store, 1)
+    attach(store, an_entry(2))
+    action = DeadAction(False, "alice", "the server was mended", at(60))
+    assert store.act_on_dead([an_entry(1).entry_id], action) == [an_entry(1).entry_id]
+    assert waiting(store) == [1, 2]
+    assert store.dead_actions() == [(an_entry(1).entry_id, action)]
+    assert fates(store)[OutboxFate.REVIVED] == 1
+
+
+def test_a_dead_entry_that_is_dropped_is_gone_counted_and_recorded(store) -> None:
+    dead(store, 1, 2)
+    action = DeadAction(True, "alice", "a test of ours", at(60))
+    assert store.act_on_dead(None, action) == [an_entry(1).entry_id, an_entry(2).entry_id]
+    assert store.dead_entries() == []
+    assert fates(store)[OutboxFate.DISCARDED] == 2
+    assert [entry_id[-1] for entry_id, _ in store.dead_actions()] == ["1", "2"]
+
+
+def test_an_id_that_is_not_dead_is_refused_and_nothing_is_done(store) -> None:
+    dead(store, 1)
+    attach(store, an_entry(2))
+    for other in (an_entry(2).entry_id, "no-such"):
+        with pytest.raises(StoreError, match="no dead entry"):
+            store.act_on_dead([an_entry(1).entry_id, other], DeadAction(True, "alice", "", NOON))
+    assert len(store.dead_entries()) == 1
+    assert store.dead_actions() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "age_s"), [(HEARTBEAT, 3_600), (TELEMETRY, 30 * DAY), (EVIDENCE, 2_192 * DAY)], ids=str
+)
+def test_what_is_too_old_is_dropped_and_counted_by_class(store, kind, age_s) -> None:
+    attach(store, an_entry(1, kind))
+    assert store.expire_outbox(at(age_s)) == 0
+    assert store.expire_outbox(at(age_s + 1)) == 1
+    assert fates(store, kind) == {OutboxFate.ENQUEUED: 1, OutboxFate.DROPPED_AGE: 1}
+
+
+def test_the_dead_do_not_age(store) -> None:
+    dead(store, 1)
+    assert store.expire_outbox(at(9_999 * DAY)) == 0
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def small(request, tmp_path):
+    limits = OutboxLimits(rows_max=3, bytes_max=100)
+    path = tmp_path / "state.db"
+    kept = SqliteStore(path, outbox_limits=limits) if request.param == "sqlite" else MemoryStore(outbox_limits=limits)
+    with kept:
+        yield kept
+
+
+def test_a_full_outbox_drops_heartbeats_then_telemetry_then_evidence_oldest_first(small) -> None:
+    attach(small, an_entry(1, EVIDENCE), an_entry(2, TELEMETRY), an_entry(3, HEARTBEAT))
+    kept = []
+    for number in range(4, 8):
+        attach(small, an_entry(number, EVIDENCE))
+        kept.append(waiting(small))
+    assert kept == [[1, 4, 2], [1, 4, 5], [4, 5, 6], [5, 6, 7]]
+    assert fates(small, EVIDENCE)[OutboxFate.DROPPED_FULL] == 2
+
+
+def test_evidence_is_not_dropped_for_what_it_outranks(small) -> None:
+    attach(small, *(an_entry(number, EVIDENCE) for number in range(3)))
+    attach(small, an_entry(3, TELEMETRY), an_entry(4, HEARTBEAT))
+    assert waiting(small) == [0, 1, 2]
+    assert fates(small, TELEMETRY) == {OutboxFate.ENQUEUED: 1, OutboxFate.DROPPED_FULL: 1}
+
+
+def test_the_dead_go_before_those_of_their_class_that_wait(small) -> None:
+    attach(small, an_entry(1))
+    dead(small, 2)
+    attach(small, an_entry(3), an_entry(4))
+    assert waiting(small) == [1, 3, 4]
+    assert small.dead_entries() == []
+
+
+def test_dead_evidence_outlives_telemetry(small) -> None:
+    attach(small, an_entry(1, EVIDENCE))
+    settle(small, settlement(1, EntryFate.HOPELESS, "answered 422"))
+    attach(small, *(an_entry(number) for number in range(2, 6)))
+    assert len(small.dead_entries()) == 1
+    assert waiting(small) == [4, 5]
+
+
+def test_bytes_are_bounded_too(small) -> None:
+    attach(small, an_entry(1, body=b"1" * 60))
+    attach(small, an_entry(2, body=b"1" * 40))
+    assert waiting(small) == [1, 2]
+    attach(small, an_entry(3, body=b"1"))
+    assert waiting(small) == [2, 3]
+
+
+def test_an_entry_larger_than_the_whole_outbox_displaces_nothing(small) -> None:
+    attach(small, an_entry(1, HEARTBEAT))
+    attach(small, an_entry(2, body=b"1" * 101))
+    assert waiting(small) == [1]
+    assert fates(small) == {OutboxFate.ENQUEUED: 1, OutboxFate.DROPPED_SIZE: 1}
+
+
+def test_an_entry_of_exactly_the_size_of_the_outbox_fits(small) -> None:
+    attach(small, an_entry(1, body=b"1" * 100))
+    assert waiting(small) == [1]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,22 +59,30 @@ class Web:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     port: int = 0
+    date: str = ""
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
+    def answer(self, content: bytes) -> None:
+        """Set the answer to this request; by default the one that was told stays."""
+
     @contextmanager
-    def serve(self, context: ssl.SSLContext | None = None) -> Iterator[Web]:
+    def serve(self, context: ssl.SSLContext | None = None) -> Iterator[Self]:
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 web.requests.append((self.path, dict(self.headers), content))
+                web.answer(content)
                 self.send_response(web.status)
                 for name, value in web.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(web.body)))
                 self.end_headers()
                 self.wfile.write(web.body)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return web.date or super().date_time_string(timestamp)
 
             def log_message(self, *_arguments: object) -> None:
                 pass

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from compliance_agent.adapters.store.codec import clean_text
-from compliance_agent.adapters.store.outbox import refuse_unknown
+from compliance_agent.adapters.store.outbox import ACTIONS_KEPT_MAX, refuse_unknown
 from compliance_agent.adapters.store.rows import OutboxCounts, OutboxRow
 from compliance_agent.domain.outbox import OutboxClass, OutboxFate, fates_of_delivery, to_evict
 from compliance_agent.domain.uplink import EntryFate, UplinkState, within
@@ -139,6 +139,7 @@ class MemoryOutbox:
                 self._keep(replace(row, dead_at=None, next_try_at=None))
                 self.count(row.entry.kind, OutboxFate.REVIVED)
             self.actions.append((row.entry.entry_id, action))
+        del self.actions[: max(0, len(self.actions) - ACTIONS_KEPT_MAX)]
         return [row.entry.entry_id for row in chosen]
 
 

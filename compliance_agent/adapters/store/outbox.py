@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.store.codec import optional_time_text, time_text, time_value
 from compliance_agent.adapters.store.writes import insert
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outbox import OutboxEntry, OutboxLimits
     from compliance_agent.domain.uplink import Settlement, UplinkState
 
-_EVICTION_ORDER = (
+ACTIONS_KEPT_MAX: Final = 10_000
+"""Deeds on dead entries that are kept, newest first."""
+
+_EVICTION_ORDER: Final = (
     "SELECT sequence, kind, state = 'waiting' AS waiting, size_bytes FROM outbox"
     " ORDER BY rank, state = 'waiting', sequence"
 )
@@ -41,7 +44,8 @@ def _insert(connection: sqlite3.Connection, entry: OutboxEntry, limits: OutboxLi
         return True
     inserted = connection.execute(
         "INSERT INTO outbox (entry_id, kind, rank, body, size_bytes, created_at, state, tries, last_error)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, '') ON CONFLICT (entry_id) DO NOTHING",
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, 'waiting', 0, ''"
+        " WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE entry_id = ?1)",
         (
             entry.entry_id,
             entry.kind.value,
@@ -170,6 +174,11 @@ def act_on_dead(connection: sqlite3.Connection, entry_ids: Sequence[str] | None,
                 "reason": action.reason,
             },
         )
+    connection.execute(
+        "DELETE FROM dead_letter_action WHERE action_id NOT IN"
+        " (SELECT action_id FROM dead_letter_action ORDER BY action_id DESC LIMIT ?)",
+        (ACTIONS_KEPT_MAX,),
+    )
     return [row["entry_id"] for row in chosen]
 
 

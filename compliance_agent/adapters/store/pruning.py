@@ -118,8 +118,9 @@ def _drop_by_size(connection: sqlite3.Connection, size_max_bytes: int, dropped: 
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
+    """Return the bytes in use without the outbox, which has bounds of its own and must not displace history."""
     row = connection.execute(
-        "SELECT (page_count - freelist_count) * page_size"
+        "SELECT (page_count - freelist_count) * page_size - (SELECT coalesce(sum(size_bytes), 0) FROM outbox)"
         " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
     ).fetchone()
     return int(row[0])

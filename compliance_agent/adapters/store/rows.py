@@ -292,7 +292,7 @@ class Limits:
         outcomes_max: Most outcomes.
         attempts_max: Most attempts.
         alerts_max: Most alerts, undelivered ones included.
-        size_max_bytes: Most bytes in use in the state file; beyond it the oldest outcomes go.
+        size_max_bytes: Most bytes in use in the state file, the outbox left aside; beyond it the oldest outcomes go.
 
     """
 

@@ -15,9 +15,9 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store import alert_queue
@@ -29,16 +29,13 @@ from compliance_agent.adapters.store.writes import insert
 from compliance_agent.domain.outcome import Alert, OutcomeKind
 from compliance_agent.errors import StoreError
 
-if TYPE_CHECKING:
-    from datetime import timedelta
-
 SNAPSHOT_SUFFIX: Final = ".snapshot"
 DAMAGED_MARK: Final = ".damaged-"
 DAMAGED_KEPT_MAX: Final = 3
 """State files set aside that are kept, newest first."""
 RESTORATIONS_KEPT_MAX: Final = 50
 _ROOM_MIN_BYTES: Final = 16_777_216
-_COMPANIONS: Final = ("-wal", "-shm")
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
 
 
 def snapshot_path(path: Path) -> Path:
@@ -121,17 +118,30 @@ def _damage(path: Path) -> str | None:
     if path.stat().st_size == 0 and snapshot_path(path).exists():
         return "the state file was empty"
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            schema_version(connection, name=str(path))
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+        try:
+            return _judge(path, "ro")
+        except sqlite3.OperationalError:
+            return _judge(path, "rw")  # a kill left a journal that only a writer can play back
     except sqlite3.DatabaseError as error:
         if is_damage(error):
-            return f"the state file was damaged ({error})"
+            return _damaged(str(error))
         raise
-    if found == "ok" and orphan is None:
-        return None
-    return f"the state file was damaged ({'rows without their owner' if found == 'ok' else _first_line(found)})"
+
+
+def _judge(path: Path, mode: str) -> str | None:
+    """Return what SQLite's own checks say; ``ro`` leaves a damaged file and its journal as they were found."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        schema_version(connection, name=str(path))
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if found != "ok":
+        return _damaged(found)
+    return None if orphan is None else _damaged("rows without their owner")
+
+
+def _damaged(what: str) -> str:
+    return f"the state file was damaged ({_first_line(what)})"
 
 
 def _first_line(text: str) -> str:
@@ -254,7 +264,7 @@ def _note(connection: sqlite3.Connection, restoration: Restoration) -> None:
         },
         raised_at=restoration.at,
     )
-    alert_queue.enqueue(connection, alert, repeat=restoration.at - restoration.at)
+    alert_queue.enqueue(connection, alert, repeat=timedelta(0))
 
 
 def _drop_oldest_damaged(path: Path) -> None:
@@ -266,7 +276,7 @@ def _drop_oldest_damaged(path: Path) -> None:
 
 def _make_empty(path: Path) -> None:
     """Make an empty file for its owner alone, whatever was there; a journal left by a crash would be played into it."""
-    for name in (path, *(Path(f"{path}{companion}") for companion in ("-journal", *_COMPANIONS))):
+    for name in (path, *(Path(f"{path}{companion}") for companion in _COMPANIONS)):
         name.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
     try:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.uplink import Settlement, UplinkState
 
 ALERT_REPEAT_S: Final = 86_400
-"""Seconds after which an alert that was delivered may be told again: 4 h."""
+"""Seconds after which an alert that was delivered may be told again: a day."""
 
 
 class SqliteStore(Reader):

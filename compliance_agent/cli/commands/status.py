@@ -47,7 +47,7 @@ def command(config: Path | None, output: str) -> int:
     if output == Format.JSON:
         print_json(document)
     elif output == Format.NDJSON:
-        for kind in ("targets", "incidents", "waivers", "outcomes", "alerts"):
+        for kind in ("targets", "incidents", "waivers", "outcomes", "alerts", "restorations"):
             print_ndjson({"row": kind[:-1], **row} for row in _rows(document, kind))
     else:
         _show(document)

@@ -18,7 +18,7 @@ from compliance_agent.adapters.store.database import open_memory
 from compliance_agent.adapters.store.migrations import MIGRATIONS
 from compliance_agent.adapters.store.schema import APPLICATION_ID, migrate
 from compliance_agent.domain.outcome import Attempt, OutcomeKind
-from compliance_agent.domain.turn_end import NOTHING, TurnEnd
+from compliance_agent.domain.turn_end import NOTHING, Attachments, TurnEnd
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
@@ -29,6 +29,7 @@ from tests.support.state import (
     TARGET,
     an_attempt,
     an_end,
+    an_entry,
     an_observation,
     an_outcome,
     at,
@@ -389,3 +390,11 @@ def test_beyond_its_size_the_oldest_outcomes_go_and_the_file_shrinks(path) -> No
         assert 0 < dropped["outcomes"] < 300
         assert store.recent_outcomes(1)[0].outcome.at == at(299)
         assert store.counts().size_bytes <= before // 2 + 65_536
+
+
+def test_what_waits_for_the_control_plane_displaces_no_history(path) -> None:
+    with SqliteStore(path) as store:
+        store.finish(TurnEnd(an_outcome()))
+        size = store.counts().size_bytes
+        store.attach(Attachments([an_entry(body=b"1" * 1_000_000)]))
+        assert store.prune(NOON, Limits(size_max_bytes=size + 100_000)) == {}

@@ -14,7 +14,9 @@ from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_
 from compliance_agent.adapters.target_files import add_managed_target
 from compliance_agent.app.settings import Settings, catalogue_problems, default_settings_for_local, load_settings
 from compliance_agent.domain.gate import GatePolicy
+from compliance_agent.domain.outbox import OutboxLimits
 from compliance_agent.domain.target import Become, Mode, TransportKind
+from compliance_agent.domain.uplink import SendPolicy
 from compliance_agent.errors import InputError
 from compliance_agent.wire.validation import _model_in
 
@@ -423,3 +425,55 @@ def test_the_documented_default_is_the_real_one(key: str, field: Any) -> None:
 @pytest.mark.parametrize(("key", "field"), [pytest.param(key, field, id=key) for key, field in known_keys(Settings)])
 def test_every_key_says_what_it_means(key: str, field: Any) -> None:
     assert field.description, key
+
+
+# --- the control plane
+
+PLANE = "control_plane: {url: https://central.example.org, appliance_id: a1, token_file: token}\n"
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"site_id: clinic-7\nstate_dir: {tmp_path}\n{text}", encoding="utf-8")
+    return load_settings(path)
+
+
+def test_without_the_table_nothing_is_reported(tmp_path: Path) -> None:
+    assert read(tmp_path, "").control_plane is None
+
+
+def test_the_token_is_a_path_relative_to_the_file(tmp_path: Path) -> None:
+    control_plane = read(tmp_path, PLANE).control_plane
+    assert control_plane is not None
+    assert control_plane.token_file == str(tmp_path / "token")
+
+
+def test_the_defaults_are_those_of_the_sender_and_of_the_outbox(tmp_path: Path) -> None:
+    settings = read(tmp_path, PLANE)
+    assert settings.control_plane is not None
+    assert settings.control_plane.policy() == SendPolicy()
+    assert settings.outbox.limits() == OutboxLimits()
+
+
+def test_what_is_set_reaches_the_sender_and_the_outbox(tmp_path: Path) -> None:
+    text = PLANE.replace("}", ", batch_rows_max: 7, retry_base_s: 2, late_after_s: 60}")
+    settings = read(tmp_path, f"{text}outbox: {{rows_max: 10, evidence_age_max_s: 40000000}}\n")
+    assert settings.control_plane is not None
+    assert settings.control_plane.policy() == SendPolicy(batch_rows_max=7, retry_base_s=2, late_after_s=60)
+    assert settings.outbox.limits() == OutboxLimits(rows_max=10, evidence_age_max_s=40_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(PLANE.replace("https", "http"), "plain http", id="clear text"),
+        pytest.param(PLANE.replace("central", "user:pw@central"), "holds a login", id="a login in the address"),
+        pytest.param(PLANE.replace("token_file", "token"), "token", id="a secret as a value"),
+        pytest.param(PLANE.replace("appliance_id: a1, ", ""), "appliance_id", id="no appliance"),
+        pytest.param("outbox: {evidence_age_max_s: 86400}\n", "evidence_age_max_s", id="evidence for a day"),
+        pytest.param("snapshot: {interval_s: 0}\n", "interval_s", id="no snapshots"),
+    ],
+)
+def test_what_would_be_unsafe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text)
