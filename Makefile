@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching chaos playground lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching chaos playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -49,6 +49,9 @@ bench-matching: set-up-bench ## rules and incidents: ours and the peers side by 
 
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground
+
+simulate: set-up-dev ## a week of a clinic in simulated time: what was healed, held and why (half a minute)
+	@$(BIN)/python -m scripts.simulate
 
 lock: set-up-dev ## re-lock requirements/*.lock after a change of dependencies (LOCK=--upgrade: newest of all)
 	@scripts/lock.sh $(LOCK)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from compliance_agent.adapters.store import MemoryStore
+from compliance_agent.domain.timeline import Reading
 from compliance_agent.domain.uplink import Answer, EntryAnswer, EntryFate
 from compliance_agent.engine.ports import RunResult
 from compliance_agent.errors import TransportError, TransportFault
@@ -155,20 +156,42 @@ class FakeStore(MemoryStore):
 
 
 class FakeClock:
-    """A clock that stands until it is moved."""
+    """Clocks that stand until they are moved.
+
+    Attributes:
+        boot: Which boot it is, counted from 1.
+
+    """
 
     def __init__(self, start: datetime = NOON) -> None:
-        """Stand at ``start``."""
+        """Stand at ``start``, just booted."""
         self._now = start
+        self._monotonic_s = 0.0
+        self.boot = 1
 
     def now(self) -> datetime:
         """Return where it stands."""
         return self._now
 
+    def read(self) -> Reading:
+        """Return where all of them stand."""
+        return Reading(self._now, f"boot-{self.boot}", self._monotonic_s)
+
     def advance(self, seconds: float) -> datetime:
-        """Move it (back, where negative) and return where it stands."""
+        """Let time pass (the wall goes back, where negative) and return where the wall clock stands."""
         self._now += timedelta(seconds=seconds)
+        self._monotonic_s += max(0.0, seconds)
         return self._now
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back; no time passes."""
+        self._now += timedelta(seconds=seconds)
+
+    def reboot(self, seconds: float = 0.0) -> None:
+        """Be off for a while, then boot: the monotonic clock begins anew."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic_s = 0.0
+        self.boot += 1
 
 
 class FakeIds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.ids import SystemIds
+from compliance_agent.adapters.kill_switch import FileKillSwitch
 from compliance_agent.adapters.known_hosts import KnownHosts
 from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
@@ -36,7 +38,7 @@ from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
 from compliance_agent.engine.evidence import EvidenceReporter
-from compliance_agent.engine.ports import Reporters
+from compliance_agent.engine.ports import NoKillSwitch, Reporters
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
@@ -207,7 +209,7 @@ class Agent:
         """Return what the store keeps: never less than the gate looks back."""
         rules = self.engine.rules.rules
         horizon = max([self.engine.policy.window_s, *(horizon_s(self.engine.policy, rule) for rule in rules)])
-        days = max(DEFAULT_LIMITS.retention_days, -(-horizon // _DAY_S) + 1)
+        days = max(DEFAULT_LIMITS.retention_days, math.ceil(horizon / _DAY_S) + 1)
         return replace(DEFAULT_LIMITS, retention_days=days)
 
     def keep_house(self, now: datetime) -> None:
@@ -321,6 +323,7 @@ def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, e
         reporter=_reporter(settings, content, ids),
         events=events,
         policy=settings.gate_policy(),
+        kill_switch=FileKillSwitch(settings.pause_path) if settings.pause_path else NoKillSwitch(),
         limits=Limits(scan_timeout_s=settings.scan.timeout_s, output_max_bytes=settings.scan.output_max_bytes),
         mode=Mode(settings.mode),
         runbook_modes={name: Mode(mode) for name, mode in settings.runbooks.modes.items()},

@@ -191,7 +191,7 @@ class Daemon:
             turn = run_turn(
                 engine,
                 target,
-                now=self.clock.now(),
+                now=self.clock.read(),
                 dry_run=self.dry_run,
                 keep_going=lambda: not self._stopping,
             )

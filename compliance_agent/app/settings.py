@@ -22,8 +22,8 @@ from compliance_agent.adapters.target_files import (
 from compliance_agent.app.alert_settings import AlertSettings
 from compliance_agent.app.control_plane_settings import ControlPlaneSettings, OutboxSettings, SnapshotSettings
 from compliance_agent.app.evidence import EvidenceSettings
+from compliance_agent.app.gate_settings import GateSettings
 from compliance_agent.app.parameter_checks import table_problems
-from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.runbook import Model
 from compliance_agent.domain.target import Mode
 from compliance_agent.errors import InputError
@@ -48,14 +48,15 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
 
     from compliance_agent.domain.catalogue import Catalogue
+    from compliance_agent.domain.gate import GatePolicy
     from compliance_agent.domain.target import Target
     from compliance_agent.errors import InputProblem
     from compliance_agent.wire.located import Path as DocumentPath
 
 STATE_DIR: Final = Path("/var/lib/compliance-agent")
+PAUSE_FILE: Final = "PAUSE"
 SITE_ID: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 LOCAL_TARGET_ID: Final = "this-machine"
-_GATE: Final = GatePolicy()
 
 
 def _as_path(value: object, info: ValidationInfo) -> object:
@@ -100,26 +101,6 @@ class RunbookSettings(Model):
     )
     parameters: ParameterTable = Field(
         default_factory=dict, description="Parameter values for all targets: runbook id, then name and value."
-    )
-
-
-class GateSettings(Model):
-    """When healing must wait."""
-
-    cooldown_s: int = Field(
-        default=_GATE.cooldown_s, ge=0, le=604_800, description="Pause between two attempts of one rule on one check."
-    )
-    attempts_max: int = Field(
-        default=_GATE.attempts_max, ge=1, le=100, description="Failed attempts after which a person is told instead."
-    )
-    relapses_max: int = Field(
-        default=_GATE.relapses_max,
-        ge=1,
-        le=100,
-        description="Verified fixes that came back, after which healing stops.",
-    )
-    window_s: int = Field(
-        default=_GATE.window_s, ge=60, le=31_536_000, description="How far back attempts and relapses count."
     )
 
 
@@ -232,9 +213,16 @@ class Settings(Model):
         document = self._documents[0] if self._documents else Located(None, "(built in)")
         return {entry.id: document.place(("targets", index, "id")) for index, entry in enumerate(self.entries)}
 
+    @property
+    def pause_path(self) -> Path | None:
+        """Return the kill switch's file; ``None`` without a state folder."""
+        if self.gate.pause_file is not None:
+            return Path(self.gate.pause_file)
+        return self.state_dir / PAUSE_FILE if self.state_dir else None
+
     def gate_policy(self) -> GatePolicy:
         """Return the gate's limits."""
-        return GatePolicy(**self.gate.model_dump())
+        return self.gate.policy()
 
     def origins(self) -> list[tuple[str, str, str]]:
         """Return each effective value as a row: path, value as text, ``file:line`` or ``default``."""

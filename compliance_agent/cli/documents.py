@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compliance_agent.cli.exits import exit_of
+from compliance_agent.cli.standing import NOTHING_STANDS
 from compliance_agent.domain.observation import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from compliance_agent.cli.standing import Standing
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 TURN_SCHEMA = "turn/v1"
 
 
-def turns_document(turns: Sequence[Turn], catalogue: Catalogue, *, command: str) -> dict[str, JsonValue]:
+def turns_document(
+    turns: Sequence[Turn], catalogue: Catalogue, *, command: str, standing: Standing = NOTHING_STANDS
+) -> dict[str, JsonValue]:
     """Return one document over all targets."""
     return {
         "schema": TURN_SCHEMA,
         "command": command,
         "dry_run": all(turn.dry_run for turn in turns),
         "targets": [_target_document(turn, catalogue) for turn in turns],
+        **standing.document(),
         "verdicts": _count(seen.verdict.value for turn in turns for seen in turn.scan.observations),
         "outcomes": _count(outcome.kind.value for turn in turns for outcome in turn.outcomes),
         "exit_code": int(exit_of(turns)),

@@ -235,9 +235,17 @@ def _gate_lines(gates: Sequence[JsonValue]) -> list[Text]:
         return [Text(why, style="yellow")]
     rows = [gate for gate in gates if isinstance(gate, dict)]
     lines = [
-        Text(f"gate {gate['gate']}: holds until {gate['until']}: {gate['reason']}", style="yellow")
+        Text(f"gate {gate['gate']}: holds{_until(gate)}: {gate['reason']}{_clear(gate)}", style="yellow")
         for gate in rows
         if not gate["allows"]
     ]
     allowing = ", ".join(str(gate["gate"]) for gate in rows if gate["allows"])
     return [*lines, Text(f"the gate allows it: {allowing}", style="dim")] if allowing else lines
+
+
+def _until(gate: Mapping[str, JsonValue]) -> str:
+    return f" until {gate['until']}" if gate["until"] else ""
+
+
+def _clear(gate: Mapping[str, JsonValue]) -> str:
+    return f" (to clear: {gate['clear_with']})" if gate["clear_with"] else ""

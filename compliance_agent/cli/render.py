@@ -10,11 +10,13 @@ from rich.markup import escape
 from compliance_agent.adapters.store.codec import clean_observation, clean_outcome
 from compliance_agent.cli.documents import check_rows, turns_document
 from compliance_agent.cli.output import Format, out_console, print_json, print_ndjson
+from compliance_agent.cli.standing import NOTHING_STANDS
 from compliance_agent.cli.tables import show_turns, summary_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compliance_agent.cli.standing import Standing
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.engine.cycle import Turn
     from compliance_agent.engine.plan import PlanItem
@@ -28,17 +30,23 @@ def write_turns(
     output: str,
     with_plan: bool = True,
     footer: Sequence[str] = (),
+    standing: Standing = NOTHING_STANDS,
 ) -> None:
-    """Write the turns to standard output; ``footer`` lines follow a table only."""
+    """Write the turns to standard output; ``footer`` lines follow a table only.
+
+    What people have decided (``standing``: waivers, a pause) is part of every report.
+    """
     shown = [presentable(turn) for turn in turns]
     if output == Format.JSON:
-        print_json(turns_document(shown, catalogue, command=command))
+        print_json(turns_document(shown, catalogue, command=command, standing=standing))
     elif output == Format.NDJSON:
         print_ndjson(check_rows(shown, catalogue))
     else:
         console = out_console()
         show_turns(console, shown, catalogue, with_plan=with_plan)
         console.print()
+        for line in standing.lines():
+            console.print(escape(line), style="yellow")
         console.print(escape(summary_line(shown)))
         for line in footer:
             console.print(escape(line))

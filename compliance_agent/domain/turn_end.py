@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
+    from compliance_agent.domain.gate.ledger import GateEnd
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxEntry
     from compliance_agent.domain.outcome import Alert, Outcome
@@ -49,6 +50,7 @@ class TurnEnd:
         alerts: What a person must be told.
         attachments: What commits with it. Left out where the outcome only repeats the last one of its
             fingerprint: a held incident is told once, not at every scan.
+        gate: What the gate learns from it; ``None`` for an attempt that a crash cut off.
 
     """
 
@@ -56,3 +58,4 @@ class TurnEnd:
     observations: Sequence[Observation] = ()
     alerts: Sequence[Alert] = ()
     attachments: Attachments = NOTHING
+    gate: GateEnd | None = None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.target import Mode, strictest
-from compliance_agent.engine.ports import SILENT
+from compliance_agent.domain.timeline import place
+from compliance_agent.engine.ports import SILENT, NoKillSwitch
 from compliance_agent.errors import TransportError, TransportFault
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.domain.target import Target, TransportKind
-    from compliance_agent.engine.ports import Events, IdSource, Reporter, Session, Store, Transport
+    from compliance_agent.domain.timeline import Instant, Moment
+    from compliance_agent.engine.ports import Events, IdSource, KillSwitch, Reporter, Session, Store, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Engine:
         events: Listener.
         policy: The gate's limits.
         limits: Bounds of one session.
+        kill_switch: The file that stops all healing.
         mode: The site's mode.
         runbook_modes: Runbook id to its mode.
         runbook_parameters: Runbook id to values that differ from its defaults, for the whole site.
@@ -68,6 +71,7 @@ class Engine:
     quarantined: tuple[QuarantinedRule, ...] = ()
     policy: GatePolicy = field(default_factory=GatePolicy)
     limits: Limits = field(default_factory=Limits)
+    kill_switch: KillSwitch = field(default_factory=NoKillSwitch)
     mode: Mode = Mode.ENFORCE
     runbook_modes: Mapping[str, Mode] = field(default_factory=dict)
     runbook_parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -93,6 +97,10 @@ class Engine:
         """Return how far the agent may go: ``observe`` on site, target or any of the runbooks wins."""
         modes = (self.runbook_modes.get(runbook_id, Mode.ENFORCE) for runbook_id in runbook_ids)
         return strictest(self.mode, target.mode, *modes)
+
+    def instant(self, moment: Moment) -> Instant:
+        """Place a reading of the clock (or the wall time alone) after the last instant that the store kept."""
+        return place(self.store.last_instant(), moment)
 
     def open(self, target: Target) -> Session:
         """Open a session to this target and no other.

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.outcome import OutcomeKind
+from compliance_agent.domain.timeline import reading_of
 from compliance_agent.engine.heal import foretell, settle
+from compliance_agent.engine.notices import tell_ended_suppressions
 from compliance_agent.engine.plan import make_plan
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.engine.scan import scan_target
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.outcome import Outcome
     from compliance_agent.domain.target import Target
+    from compliance_agent.domain.timeline import Moment
     from compliance_agent.engine.context import Engine
     from compliance_agent.engine.plan import PlanItem
     from compliance_agent.engine.scan import TargetScan
@@ -55,34 +58,38 @@ class Turn:
     trouble: str = ""
 
 
-def plan_turn(engine: Engine, target: Target, *, now: datetime) -> Turn:
+def plan_turn(engine: Engine, target: Target, *, now: Moment) -> Turn:
     """Scan and plan. Writes nothing: not on the target, not to the store."""
+    instant, now = engine.instant(now), reading_of(now).wall
     scan = scan_target(engine, target, engine.checks_for(target), now=now)
-    items = make_plan(engine, scan, now=now)
+    items = make_plan(engine, scan, now=now, instant=instant)
     outcomes = tuple(foretell(item, now=now) for item in items)
     return Turn(scan, items, outcomes, dry_run=True, at=now)
 
 
-def apply_turn(engine: Engine, turn: Turn, *, now: datetime, keep_going: Callable[[], bool] = lambda: True) -> Turn:
+def apply_turn(engine: Engine, turn: Turn, *, now: Moment, keep_going: Callable[[], bool] = lambda: True) -> Turn:
     """Carry out what ``plan_turn`` planned: the rest of the live path.
 
     Args:
         engine: The engine that made the plan.
         turn: Its plan.
-        now: Time of the deed, UTC; the observations keep the time of the plan, so that an incident has one
-            id in both.
+        now: Time of the deed, by all clocks or by the wall alone; the observations keep the time of the plan, so
+            that an incident has one id in both.
         keep_going: Asked before each item; ``False`` (a stop was requested) leaves the rest for
             the next turn. What has begun is always finished.
 
     """
     outcomes: list[Outcome] = []
     trouble = ""
+    instant, now = engine.instant(now), reading_of(now).wall
     try:
         _record(engine, turn, now=now)
+        engine.store.keep_instant(instant)
+        tell_ended_suppressions(engine, turn.scan, instant)
         for item in turn.items:
             if not keep_going():
                 break
-            outcomes.append(settle(engine, turn.scan.target, item, now=now))
+            outcomes.append(settle(engine, turn.scan.target, item, now=now, instant=instant))
             if outcomes[-1].kind in _LOST:  # the rest waits for the next turn, which asks the machine afresh
                 break
     except StoreError as error:  # a full disk: nothing is done that could not be recorded first
@@ -119,7 +126,7 @@ def run_turn(
     engine: Engine,
     target: Target,
     *,
-    now: datetime,
+    now: Moment,
     dry_run: bool,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> Turn:

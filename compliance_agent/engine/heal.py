@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.gate import HoldKind
+from compliance_agent.domain.gate import Hold, HoldKind
 from compliance_agent.domain.outcome import Alert, Attempt, Outcome, OutcomeKind
 from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.dispatch import Execution, Notification, execute
-from compliance_agent.engine.plan import Settled
+from compliance_agent.engine.gate import ask, charge, end_of_attempt, end_without_attempt
+from compliance_agent.engine.plan import Ready, Settled, held
 from compliance_agent.engine.ports import Conclusion
 from compliance_agent.engine.verify import verify
 from compliance_agent.errors import CredentialError, TransportError
@@ -18,32 +20,42 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from compliance_agent.domain.gate.ledger import GateEnd
+    from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import StepRecord
     from compliance_agent.domain.target import Target
+    from compliance_agent.domain.timeline import Instant
     from compliance_agent.engine.context import Engine
     from compliance_agent.engine.dispatch import Remediation
-    from compliance_agent.engine.plan import PlanItem
+    from compliance_agent.engine.plan import Disposition, PlanItem
     from compliance_agent.engine.ports import Session
     from compliance_agent.engine.verify import Verification
 
-_TELL_OF_HOLDS = frozenset({HoldKind.FLAP, HoldKind.ATTEMPTS})
+_TELL_OF_HOLDS = frozenset({HoldKind.FLAP, HoldKind.BREAKER, HoldKind.ATTEMPTS, HoldKind.APPROVAL})
 """Holds that a person is told of: nothing is suppressed silently."""
 
 
-def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime) -> Outcome:
-    """Carry one plan item to its outcome and store it; returns the outcome."""
+def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime, instant: Instant) -> Outcome:
+    """Carry one plan item to its outcome and store it; returns the outcome.
+
+    The gate is asked once more before anything is changed: the items before this one have used up limits, and a
+    person may have stopped healing since the plan was made.
+    """
+    if _is_due(item) and item.question is not None:
+        again = ask(engine, item.question, instant)
+        if isinstance(again, Hold):
+            item = replace(item, disposition=held(again))
     if isinstance(item.disposition, Settled):
-        outcome = _settled(item, item.disposition, now)
-        _finish(engine, item, outcome, alerts=_alerts_for_hold(engine, item, item.disposition, now))
+        outcome = _put_hold(engine, item, item.disposition, now, instant)
     elif isinstance(item.disposition.work, Notification):
         outcome = _outcome(item, item.disposition.work.kind, item.disposition.work.summary, now)
         _finish(engine, item, outcome, alerts=[_alert(engine, item, item.disposition.work, now)])
     elif item.disposition.observe:
         outcome = _outcome(item, OutcomeKind.WOULD_CHANGE, item.reason, now)
-        _finish(engine, item, outcome)
+        _finish(engine, item, outcome, gate=_gate_end(engine, item, instant))
     else:
-        outcome = _remediate(engine, target, item, item.disposition.work, now=now)
+        outcome = _remediate(engine, target, item, item.disposition.work, now=now, instant=instant)
     engine.events.emit(
         "incident.settled",
         target=target.target_id,
@@ -55,27 +67,55 @@ def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime) -> 
     return outcome
 
 
+def _is_due(item: PlanItem) -> bool:
+    return isinstance(item.disposition, Ready) and not item.disposition.observe
+
+
+def _put_hold(engine: Engine, item: PlanItem, held_by: Settled, now: datetime, instant: Instant) -> Outcome:
+    """Store that nothing was done, and tell people where the hold is one that they must know of."""
+    outcome = _outcome(item, held_by.kind, held_by.reason, now, until=held_by.until)
+    waits_for = item.action if held_by.hold is HoldKind.APPROVAL else ""
+    gate = _gate_end(engine, item, instant, waits_for=waits_for)
+    _finish(engine, item, outcome, alerts=_alerts_for_hold(engine, item, held_by, now), gate=gate)
+    return outcome
+
+
+def _gate_end(engine: Engine, item: PlanItem, instant: Instant, *, waits_for: str = "") -> GateEnd | None:
+    if item.question is None:
+        return None
+    return end_without_attempt(engine, item.question, now=instant, waits_for=waits_for)
+
+
 def foretell(item: PlanItem, *, now: datetime) -> Outcome:
     """Return the outcome that a dry run reports. Nothing is stored."""
     until = item.disposition.until if isinstance(item.disposition, Settled) else None
     return _outcome(item, item.foretold, item.reason, now, until=until)
 
 
-def _remediate(engine: Engine, target: Target, item: PlanItem, work: Remediation, *, now: datetime) -> Outcome:
+def _remediate(
+    engine: Engine, target: Target, item: PlanItem, work: Remediation, *, now: datetime, instant: Instant
+) -> Outcome:
+    assert item.question is not None  # noqa: S101 - a remediation was put to the gate
     attempt = _attempt(engine, target, item, work, now)
-    engine.store.begin(attempt)  # the intent is durable before the first byte goes to the target
+    # The intent is durable before the first byte goes to the target, and so is what it uses up.
+    refused = engine.store.begin(attempt, charge(engine, item.question, instant))
+    if refused is not None:
+        return _put_hold(engine, item, held(refused), now, instant)
     engine.events.emit(
         "attempt.begun", target=target.target_id, check=item.incident.check_id, attempt=attempt.attempt_id
     )
+    wish = item.question.wish
     try:
         outcome, observations = _try(engine, target, item, work, attempt, now=now)
     except Exception as error:
         # A fault of ours must not leave the attempt open, or the incident would be blocked.
         reason = f"{type(error).__name__}: {error}"
         ended = _outcome(item, OutcomeKind.INTERRUPTED, reason, now, attempt_id=attempt.attempt_id)
-        _finish(engine, item, ended, attempt=attempt)
+        gate = end_of_attempt(engine, wish, ended, now=instant, spent_s=0)
+        _finish(engine, item, ended, attempt=attempt, gate=gate)
         raise
-    _finish(engine, item, outcome, attempt=attempt, observations=observations)
+    gate = end_of_attempt(engine, wish, outcome, now=instant, spent_s=(outcome.at - now).total_seconds())
+    _finish(engine, item, outcome, attempt=attempt, observations=observations, gate=gate)
     return outcome
 
 
@@ -87,6 +127,7 @@ def _finish(
     attempt: Attempt | None = None,
     observations: Sequence[Observation] = (),
     alerts: Sequence[Alert] = (),
+    gate: GateEnd | None = None,
 ) -> None:
     """Write how it ended, and all that commits with it, in one transaction."""
     hold = item.disposition.hold if isinstance(item.disposition, Settled) else None
@@ -100,7 +141,7 @@ def _finish(
         hold=hold.value if hold else "",
     )
     attachments = engine.reporter.of_conclusion(conclusion)
-    engine.store.finish(TurnEnd(outcome, observations, alerts, attachments))
+    engine.store.finish(TurnEnd(outcome, observations, alerts, attachments, gate))
 
 
 def _try(
@@ -229,10 +270,6 @@ def _outcome(
     )
 
 
-def _settled(item: PlanItem, disposition: Settled, now: datetime) -> Outcome:
-    return _outcome(item, disposition.kind, disposition.reason, now, until=disposition.until)
-
-
 def _alerts_for_hold(engine: Engine, item: PlanItem, disposition: Settled, now: datetime) -> list[Alert]:
     if disposition.hold not in _TELL_OF_HOLDS:
         return []
@@ -267,6 +304,15 @@ def _alert(engine: Engine, item: PlanItem, work: Notification, now: datetime) ->
             "observation": item.observation.reason,
             "reason": work.summary,
             "rule_id": item.rule.rule_id if item.rule else "",
+            **_hold_document(item.disposition),
         },
         raised_at=now,
     )
+
+
+def _hold_document(disposition: Disposition) -> dict[str, JsonValue]:
+    """Return what an alert says of a hold: its end, and how a person clears it."""
+    if not isinstance(disposition, Settled) or disposition.hold is None:
+        return {}
+    until = disposition.until.isoformat() if disposition.until else None
+    return {"hold": disposition.hold.value, "until": until, "clear_with": disposition.clear_with}

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from compliance_agent.domain.gate import Allow, Hold, decide, horizon_s
+from compliance_agent.domain.gate import Hold, HoldKind
 from compliance_agent.domain.incident import Incident, fingerprint, incident_id_for
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Mode
 from compliance_agent.engine.dispatch import HANDLERS, NotApplicable, Notification, Request
+from compliance_agent.engine.gate import Question, ask, question, relapse_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from compliance_agent.domain.gate import HoldKind
     from compliance_agent.domain.observation import HostFacts, Observation
     from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
+    from compliance_agent.domain.timeline import Instant
     from compliance_agent.engine.context import Engine
     from compliance_agent.engine.dispatch import Remediation
     from compliance_agent.engine.scan import TargetScan
@@ -32,11 +32,13 @@ class Ready:
     Attributes:
         work: What.
         observe: A mode of ``observe`` forbids it: it is reported as ``would_change`` and left undone.
+        note: What the gate said of it: the single try after a pause, an approval; or empty.
 
     """
 
     work: Remediation | Notification
     observe: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Settled:
         reason: One sentence for people.
         until: When a hold ends, where there is one.
         hold: The gate that holds, where one does.
+        clear_with: What a person types to end the hold, or empty.
 
     """
 
@@ -55,6 +58,7 @@ class Settled:
     reason: str
     until: datetime | None = None
     hold: HoldKind | None = None
+    clear_with: str = ""
 
 
 Disposition: TypeAlias = Ready | Settled
@@ -62,12 +66,18 @@ Disposition: TypeAlias = Ready | Settled
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """What would be done about one incident."""
+    """What would be done about one incident.
+
+    Attributes:
+        question: What the gate was asked; ``None`` where there was nothing to ask.
+
+    """
 
     incident: Incident
     observation: Observation
     rule: Rule | None
     disposition: Disposition
+    question: Question | None = None
 
     @property
     def foretold(self) -> OutcomeKind:
@@ -79,7 +89,8 @@ class PlanItem:
         """Return what would be done, or why nothing is, one sentence."""
         if isinstance(self.disposition, Settled):
             return self.disposition.reason
-        summary = f"would {self.disposition.work.summary}"
+        note = f" ({self.disposition.note})" if self.disposition.note else ""
+        summary = f"would {self.disposition.work.summary}{note}"
         return f"{summary} (mode is observe)" if self.disposition.observe else summary
 
     @property
@@ -112,16 +123,20 @@ def raise_incident(engine: Engine, target: Target, host: HostFacts, seen: Observ
     )
 
 
-def make_plan(engine: Engine, scan: TargetScan, *, now: datetime) -> tuple[PlanItem, ...]:
+def make_plan(engine: Engine, scan: TargetScan, *, now: datetime, instant: Instant) -> tuple[PlanItem, ...]:
     """Return one item for each failed observation of the scan, in order of check id."""
     if scan.host is None:
         return ()
     return tuple(
-        _plan_one(engine, scan, scan.host, seen, now=now) for seen in scan.observations if seen.verdict is Verdict.FAIL
+        _plan_one(engine, scan, scan.host, seen, now=now, instant=instant)
+        for seen in scan.observations
+        if seen.verdict is Verdict.FAIL
     )
 
 
-def _plan_one(engine: Engine, scan: TargetScan, host: HostFacts, seen: Observation, *, now: datetime) -> PlanItem:
+def _plan_one(
+    engine: Engine, scan: TargetScan, host: HostFacts, seen: Observation, *, now: datetime, instant: Instant
+) -> PlanItem:
     target = scan.target
     incident = raise_incident(engine, target, host, seen, now=now)
     rule = engine.rules.first(incident.document())
@@ -130,27 +145,24 @@ def _plan_one(engine: Engine, scan: TargetScan, host: HostFacts, seen: Observati
     observations = {one.check_id: one for one in scan.observations}
     request = Request(engine, target, seen, host, rule.action.argument, observations)
     work = HANDLERS[rule.action.prefix].prepare(request)
-    return PlanItem(incident, seen, rule, _dispose(engine, target, incident, rule, work, now=now))
-
-
-def _dispose(
-    engine: Engine,
-    target: Target,
-    incident: Incident,
-    rule: Rule,
-    work: Remediation | Notification | NotApplicable,
-    *,
-    now: datetime,
-) -> Disposition:
     if isinstance(work, NotApplicable):
-        return Settled(OutcomeKind.NOT_APPLICABLE, work.reason)
+        return PlanItem(incident, seen, rule, Settled(OutcomeKind.NOT_APPLICABLE, work.reason))
     if isinstance(work, Notification):
-        return Ready(work)
-    since = now - timedelta(seconds=horizon_s(engine.policy, rule))
-    history = engine.store.history(incident.fingerprint, since=since)
-    decision = decide(engine.policy, rule, history, now=now)
-    if isinstance(decision, Hold):
-        return Settled(decision.kind.outcome, decision.reason, decision.until, decision.kind)
-    assert isinstance(decision, Allow)  # noqa: S101 - a decision is one of the two
+        return PlanItem(incident, seen, rule, Ready(work))
+    asked = Question(question(target, incident, rule, work), relapse_of(engine, incident.fingerprint, instant))
     mode = engine.mode_for(target, work.runbook_id, incident.check_id)
-    return Ready(work, observe=mode is Mode.OBSERVE)
+    return PlanItem(incident, seen, rule, _dispose(engine, asked, work, mode, instant), asked)
+
+
+def _dispose(engine: Engine, asked: Question, work: Remediation, mode: Mode, instant: Instant) -> Disposition:
+    decision = ask(engine, asked, instant)
+    observes = mode is Mode.OBSERVE
+    if isinstance(decision, Hold) and not (observes and decision.kind is HoldKind.APPROVAL):
+        return held(decision)
+    return Ready(work, observe=observes, note="" if isinstance(decision, Hold) else decision.note)
+
+
+def held(hold: Hold) -> Settled:
+    """Return what a hold makes of an incident."""
+    reason = f"{hold.reason}. To clear: {hold.clear_with}" if hold.clear_with else hold.reason
+    return Settled(hold.kind.outcome, reason, hold.until, hold.kind, hold.clear_with)

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from compliance_agent.domain.turn_end import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
+    from compliance_agent.domain.gate.decision import Hold
+    from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
+    from compliance_agent.domain.gate.ledger import Charge
+    from compliance_agent.domain.gate.people import Approval, Pause, Waiver
+    from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Attempt, FinishedAttempt, Outcome
+    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome
     from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
+    from compliance_agent.domain.timeline import Instant, Reading
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
@@ -86,10 +92,14 @@ class Transport(Protocol):
 
 
 class Clock(Protocol):
-    """The only reader of wall time. A turn reads it once."""
+    """The only reader of time. A turn reads it once, by ``read``."""
 
     def now(self) -> datetime:
-        """Return the time, UTC, with time zone."""
+        """Return the wall time, UTC, with time zone."""
+        ...
+
+    def read(self) -> Reading:
+        """Return wall time, boot and monotonic time, all at one moment."""
         ...
 
 
@@ -252,8 +262,11 @@ class Store(Protocol):
         """Keep that the target could not be reached; its observations and incidents stay as they were."""
         ...
 
-    def begin(self, attempt: Attempt) -> None:
-        """Write the intent, before the deed.
+    def begin(self, attempt: Attempt, charge: Charge | None = None) -> Hold | None:
+        """Write the intent, before the deed, and in the same transaction what it uses up.
+
+        Returns:
+            The limit that other turns have used up since this attempt was planned: nothing was written then.
 
         Raises:
             StoreError: An unfinished attempt for the same fingerprint exists, or the write failed.
@@ -280,3 +293,65 @@ class Store(Protocol):
     def attach(self, attachments: Attachments) -> None:
         """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
         ...
+
+    # --- the gate's memory
+
+    def last_instant(self) -> Instant | None:
+        """Return the instant that was kept last, or ``None``."""
+        ...
+
+    def keep_instant(self, now: Instant) -> None:
+        """Keep the instant, so that a restart knows it; a recent one is left as it is."""
+        ...
+
+    def tries(self, site_id: str, *, target_id: str, since_s: float, since_uptime_s: float) -> Sequence[Try]:
+        """Return the site's tries that may still count, in the order in which they began.
+
+        Those that began after ``since_uptime_s``, and of the target also those that ended, or were undone, at or
+        after ``since_s`` (``elapsed_s``).
+        """
+        ...
+
+    def flap(self, fingerprint: str) -> FlapRow | None:
+        """Return a flap, or ``None`` where nothing ever happened."""
+        ...
+
+    def flaps(self) -> Sequence[FlapRow]:
+        """Return every flap, by target and check."""
+        ...
+
+    def change_flap(self, update: FlapUpdate, *, alerts: Sequence[Alert] = ()) -> None:
+        """Apply events to a flap as it is now, and queue alerts, in one transaction."""
+        ...
+
+    def pause(self) -> Pause | None:
+        """Return the pause, over or not, or ``None``."""
+        ...
+
+    def waiver(self, target_id: str, check_id: str) -> Waiver | None:
+        """Return the waiver for this check on this target, over or not, or ``None``."""
+        ...
+
+    def approval(self, incident_id: str) -> Approval | None:
+        """Return the approval for an incident, over or not, or ``None``."""
+        ...
+
+    def forgiven(self) -> Mapping[str, float]:
+        """Return target id, or ``TARGET/CHECK``, to when a person cleared it last, ``elapsed_s``."""
+        ...
+
+
+class KillSwitch(Protocol):
+    """The file that stops all healing."""
+
+    def reason(self) -> str | None:
+        """Return what the file says; ``None`` where there is none. A file that cannot be read stops healing, too."""
+        ...
+
+
+class NoKillSwitch:
+    """Where there is no state folder, there is no file either."""
+
+    def reason(self) -> str | None:
+        """Return ``None``."""
+        return None

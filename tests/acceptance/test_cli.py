@@ -526,7 +526,7 @@ def test_explain_of_one_rule_shows_every_clause(inside, mixed, incident):
     _, out, _ = inside("explain", str(incident), "--rule", f"T-{HEALS}", "-c", str(mixed.settings), "-o", "json")
     (row,) = json.loads(out)["rules"]
     assert [(one["field"], one["holds"]) for one in row["clauses"]] == [("check_id", True)]
-    assert [gate["allows"] for gate in row["gate"]] == [True] * 4
+    assert [gate["allows"] for gate in row["gate"]] == [True] * 10
     code, out, _ = inside("explain", str(incident), "--rule", f"T-{HEALS}", "-c", str(mixed.settings))
     assert (code, f"Winner: T-{HEALS}" in out, "✓ check_id" in out) == (0, True, True)
 

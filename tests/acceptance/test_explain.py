@@ -11,6 +11,7 @@ import pytest
 
 from compliance_agent.cli import explanations
 from compliance_agent.cli.main import run
+from compliance_agent.domain.gate import HoldKind
 from compliance_agent.domain.pattern import compile_pattern
 from tests.support.cli import cli
 from tests.support.local_site import HEALS, LocalSite, on_a_terminal
@@ -201,7 +202,7 @@ def test_the_gate_answers_for_the_settings_rules(tmp_path, capsys):
     path = tmp_path / "incident.json"
     place = {"site_id": "north-valley", "target_id": "front-desk", "check_id": HEALS}
     for incident, gates in (
-        (place, ["the gate allows it: undone, flap, attempts, cooldown"]),
+        (place, [f"the gate allows it: {', '.join(HoldKind)}"]),
         (
             {"check_id": HEALS},
             ["the gate was not asked: the incident does not say its site_id, target_id and check_id"],
@@ -215,10 +216,16 @@ def test_the_gate_answers_for_the_settings_rules(tmp_path, capsys):
 
 
 def test_a_gate_that_holds_stands_before_those_that_allow():
-    held: dict[str, Any] = {"gate": "flap", "allows": False, "reason": "came back", "until": "2026-11-22"}
-    allowed: dict[str, Any] = {"gate": "cooldown", "allows": True, "reason": "", "until": None}
+    held: dict[str, Any] = {
+        "gate": "flap",
+        "allows": False,
+        "reason": "came back",
+        "until": "2026-11-22",
+        "clear_with": "flaps clear",
+    }
+    allowed: dict[str, Any] = {"gate": "cooldown", "allows": True, "reason": "", "until": None, "clear_with": ""}
     assert [line.plain for line in explanations._gate_lines([allowed, held])] == [
-        "gate flap: holds until 2026-11-22: came back",
+        "gate flap: holds until 2026-11-22: came back (to clear: flaps clear)",
         "the gate allows it: cooldown",
     ]
 

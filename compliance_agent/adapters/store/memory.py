@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from compliance_agent.adapters.store import gate_book
 from compliance_agent.adapters.store.codec import clean_alert, clean_observation, clean_outcome, clean_text
 from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
 from compliance_agent.adapters.store.memory_evidence import EvidenceSide, MemoryEvidence
+from compliance_agent.adapters.store.memory_gate import MemoryBook, MemoryGateSide
 from compliance_agent.adapters.store.memory_outbox import MemoryOutbox, OutboxSide
 from compliance_agent.adapters.store.memory_pruning import prune
+from compliance_agent.adapters.store.memory_state import MemoryIncident, MemoryState
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, Counts, OpenIncident, RecordedOutcome
 from compliance_agent.adapters.store.sqlite import ALERT_REPEAT_S, clean_undo
 from compliance_agent.adapters.store.writes import (
@@ -35,41 +38,15 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.adapters.store.rows import AlertState, Limits, QueuedAlert, Undo
+    from compliance_agent.domain.gate.decision import Hold
+    from compliance_agent.domain.gate.ledger import Charge
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Attempt, Outcome
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryIncident:
-    """An incident, open or closed."""
-
-    fingerprint: str
-    site_id: str
-    target_id: str
-    check_id: str
-    opened_at: datetime
-    last_seen_at: datetime
-    closed_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class MemoryState:
-    """Everything but the alerts. ``outcomes`` are in the order in which they came."""
-
-    targets: dict[str, TargetStatus] = field(default_factory=dict)
-    sites: dict[str, str] = field(default_factory=dict)
-    observations: dict[tuple[str, str], Observation] = field(default_factory=dict)
-    incidents: dict[str, MemoryIncident] = field(default_factory=dict)
-    unfinished: dict[str, Attempt] = field(default_factory=dict)
-    finished: dict[str, FinishedAttempt] = field(default_factory=dict)
-    outcomes: list[RecordedOutcome] = field(default_factory=list)
-    undos: list[Undo] = field(default_factory=list)
-    dropped: dict[str, int] = field(default_factory=dict)
-
-
-class MemoryStore(OutboxSide, EvidenceSide):
+class MemoryStore(OutboxSide, EvidenceSide, MemoryGateSide):
     """``engine.ports.Store`` in memory, with the read side and the alert queue of ``SqliteStore``. Thread-safe."""
 
     def __init__(
@@ -85,6 +62,7 @@ class MemoryStore(OutboxSide, EvidenceSide):
         self._alerts = MemoryAlerts(timedelta(seconds=alert_repeat_s))
         self._outbox = MemoryOutbox(outbox_limits)
         self._ledger = MemoryEvidence(recorder)
+        self._gate = MemoryBook()
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -149,20 +127,25 @@ class MemoryStore(OutboxSide, EvidenceSide):
             )
             self._attach(attachments)
 
-    def begin(self, attempt: Attempt) -> None:
-        """Write the intent, before the deed.
+    def begin(self, attempt: Attempt, charge: Charge | None = None) -> Hold | None:
+        """Write the intent, before the deed, and what it uses up. See ``engine.ports.Store``.
 
         Raises:
             StoreError: An unfinished attempt for the same fingerprint exists.
 
         """
         with self._lock:
+            if charge is not None and (hold := gate_book.refusal(self._gate, attempt, charge)) is not None:
+                return hold
             if attempt.attempt_id in self._state.unfinished or attempt.attempt_id in self._state.finished:
                 raise already_begun(attempt, attempt.attempt_id)
             for other in self._state.unfinished.values():
                 if other.fingerprint == attempt.fingerprint:
                     raise already_begun(attempt, other.attempt_id)
             self._state.unfinished[attempt.attempt_id] = attempt
+            if charge is not None:
+                gate_book.begin(self._gate, attempt, charge)
+        return None
 
     def finish(self, end: TurnEnd) -> None:
         """Write all that a turn's end brings. See ``engine.ports.Store``.
@@ -176,6 +159,7 @@ class MemoryStore(OutboxSide, EvidenceSide):
         with self._lock:
             self._end_attempt(kept)
             is_new = self._put_outcome(kept)
+            gate_book.end(self._gate, kept, end.gate)
             for observation in end.observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
@@ -198,7 +182,12 @@ class MemoryStore(OutboxSide, EvidenceSide):
     # --- undo and pruning
 
     def record_undo(
-        self, undo: Undo, *, observations: Sequence[Observation] = (), attachments: Attachments = NOTHING
+        self,
+        undo: Undo,
+        *,
+        observations: Sequence[Observation] = (),
+        attachments: Attachments = NOTHING,
+        at_s: float = 0.0,
     ) -> None:
         """Keep a try to undo a finished attempt, and what a fresh detect found afterwards.
 
@@ -214,6 +203,7 @@ class MemoryStore(OutboxSide, EvidenceSide):
             if kept.succeeded:
                 past = self._state.finished[kept.attempt_id]
                 self._state.finished[kept.attempt_id] = replace(past, undone_at=kept.at)
+                gate_book.undo(self._gate, kept.attempt_id, at_s)
             for observation in observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
@@ -223,6 +213,8 @@ class MemoryStore(OutboxSide, EvidenceSide):
         """Drop what is too old or too much; return what was dropped, kind to number."""
         with self._lock:
             dropped = prune(self._state, self._alerts, limits, now=now)
+            if tries := self._gate.prune(keep_s=limits.retention_days * 86_400.0):
+                dropped["gate_tries"] = tries
             for what, number in dropped.items():
                 self._state.dropped[what] = self._state.dropped.get(what, 0) + number
             return dropped

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from compliance_agent.adapters.store.memory import MemoryState
     from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
+    from compliance_agent.adapters.store.memory_state import MemoryState
     from compliance_agent.adapters.store.rows import Limits, QueuedAlert
 
 

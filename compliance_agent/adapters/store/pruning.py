@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.store.codec import time_text, time_value
+from compliance_agent.adapters.store.gate_rows import prune_gate
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.rows import Limits
 
 _SHARE: Final = 10
+_DAY_S: Final = 86_400.0
 
 # Each: the kind under which it is counted, and the statement. ?1 is the end of the retention time.
 _BY_AGE: Final = (
@@ -74,6 +76,7 @@ def prune(connection: sqlite3.Connection, limits: Limits, *, now: datetime) -> d
     _drop_stale_checks(connection, limits, dropped)
     for what, limit, statement in _BY_NUMBER:
         _count(dropped, what, connection.execute(statement, (getattr(limits, limit),)).rowcount)
+    _count(dropped, "gate_tries", prune_gate(connection, keep_s=limits.retention_days * _DAY_S))
     _drop_by_size(connection, limits.size_max_bytes, dropped)
     for what, number in dropped.items():
         connection.execute(

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from compliance_agent.domain.gate.decision import Hold
+    from compliance_agent.domain.gate.flap import FlapUpdate
+    from compliance_agent.domain.gate.ledger import Charge
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.outcome import Alert, Attempt
+    from compliance_agent.domain.timeline import Instant
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
 
 
@@ -43,11 +47,19 @@ class ReadOnlyStore(Reader):
         """Refuse."""
         self._refuse()
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: Attempt, charge: Charge | None = None) -> Hold | None:
         """Refuse."""
         self._refuse()
 
     def finish(self, end: TurnEnd) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def keep_instant(self, now: Instant) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def change_flap(self, update: FlapUpdate, *, alerts: Sequence[Alert] = ()) -> None:
         """Refuse."""
         self._refuse()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from compliance_agent.adapters.store import records
 from compliance_agent.adapters.store.codec import time_text, time_value
 from compliance_agent.adapters.store.evidence_reads import EvidenceReader
+from compliance_agent.adapters.store.gate_rows import GateReader
 from compliance_agent.adapters.store.rows import AlertState, Counts
 from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.uplink import UplinkState, within
@@ -88,7 +89,7 @@ SELECT * FROM attempt WHERE finished_at IS NULL AND (?1 IS NULL OR target_id = ?
 _DELIVERIES = "SELECT * FROM alert_delivery WHERE alert_id = ? ORDER BY channel"
 
 
-class Reader:
+class Reader(GateReader):
     """What can be asked of a state file. Thread-safe. A damaged row is a ``StoreError``."""
 
     def __init__(self, database: Database) -> None:

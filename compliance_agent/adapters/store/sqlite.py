@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.store import alert_queue, evidence, outbox, pruning, writes
+from compliance_agent.adapters.store import alert_queue, evidence, gate_book, gate_codec, outbox, pruning, writes
 from compliance_agent.adapters.store.codec import (
     clean_alert,
     clean_observation,
@@ -17,10 +17,12 @@ from compliance_agent.adapters.store.codec import (
     time_text,
 )
 from compliance_agent.adapters.store.database import TurnLock, open_writable
+from compliance_agent.adapters.store.gate_rows import SqliteBook, put_action
 from compliance_agent.adapters.store.reads import Reader
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
 from compliance_agent.adapters.store.snapshot import is_snapshot_due, make_folder, mend, take_snapshot
 from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
+from compliance_agent.domain.timeline import is_stale
 from compliance_agent.domain.turn_end import NOTHING
 from compliance_agent.errors import StoreError
 
@@ -33,9 +35,14 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.evidence import Recorder
     from compliance_agent.adapters.store.rows import DeadAction, Limits, QueuedAlert, Restoration, Undo
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
+    from compliance_agent.domain.gate.decision import Hold
+    from compliance_agent.domain.gate.flap import FlapUpdate
+    from compliance_agent.domain.gate.ledger import Change, Charge
+    from compliance_agent.domain.gate.people import PersonAction
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
-    from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.outcome import Alert, Attempt
+    from compliance_agent.domain.timeline import Instant
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
     from compliance_agent.domain.uplink import Settlement, UplinkState
     from compliance_agent.wire.evidence.dsse import Signer
@@ -145,15 +152,21 @@ class SqliteStore(Reader):
             writes.put_unreachable(connection, target_id, fault=fault, message=clean_text(message), now=time_text(now))
             self._attach(connection, attachments)
 
-    def begin(self, attempt: Attempt) -> None:
-        """Write the intent, before the deed.
+    def begin(self, attempt: Attempt, charge: Charge | None = None) -> Hold | None:
+        """Write the intent, before the deed, and what it uses up. See ``engine.ports.Store``.
 
         Raises:
             StoreError: An unfinished attempt for the same fingerprint exists, or the write failed.
 
         """
         with self._database.writing() as connection:
+            book = SqliteBook(connection)
+            if charge is not None and (hold := gate_book.refusal(book, attempt, charge)) is not None:
+                return hold
             writes.begin_attempt(connection, attempt)
+            if charge is not None:
+                gate_book.begin(book, attempt, charge)
+        return None
 
     def finish(self, end: TurnEnd) -> None:
         """Write all that a turn's end brings, in one transaction. See ``engine.ports.Store``.
@@ -168,11 +181,35 @@ class SqliteStore(Reader):
             if kept.attempt_id is not None:
                 writes.end_attempt(connection, kept)
             is_new = writes.put_outcome(connection, kept)
+            gate_book.end(SqliteBook(connection), kept, end.gate)
             self._put_observations(connection, end.observations, attempt_id=kept.attempt_id, now=kept.at)
             for alert in end.alerts:
                 alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
             if is_new:
                 self._attach(connection, end.attachments)
+
+    def keep_instant(self, now: Instant) -> None:
+        """Keep the instant, so that a restart knows it; a recent one is left as it is."""
+        if is_stale(self.last_instant(), now):
+            with self._database.writing() as connection:
+                gate_book.keep_instant(SqliteBook(connection), now)
+
+    def change_flap(self, update: FlapUpdate, *, alerts: Sequence[Alert] = ()) -> None:
+        """Apply events to a flap, and queue alerts, in one transaction."""
+        with self._database.writing() as connection:
+            gate_book.change_flap(SqliteBook(connection), update)
+            for alert in alerts:
+                alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
+
+    def record_action(
+        self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
+    ) -> None:
+        """Carry out what a person asked for, and keep who did so and why, in one transaction."""
+        with self._database.writing() as connection:
+            for change in changes:
+                gate_book.change(SqliteBook(connection), change)
+            put_action(connection, gate_codec.clean_action(action))
+            self._attach(connection, attachments)
 
     def attach(self, attachments: Attachments) -> None:
         """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
@@ -180,7 +217,12 @@ class SqliteStore(Reader):
             self._attach(connection, attachments)
 
     def record_undo(
-        self, undo: Undo, *, observations: Sequence[Observation] = (), attachments: Attachments = NOTHING
+        self,
+        undo: Undo,
+        *,
+        observations: Sequence[Observation] = (),
+        attachments: Attachments = NOTHING,
+        at_s: float = 0.0,
     ) -> None:
         """Keep a try to undo a finished attempt, and what a fresh detect found afterwards.
 
@@ -193,6 +235,8 @@ class SqliteStore(Reader):
         kept = clean_undo(undo)
         with self._database.writing() as connection:
             writes.put_undo(connection, kept)
+            if kept.succeeded:
+                gate_book.undo(SqliteBook(connection), kept.attempt_id, at_s)
             self._put_observations(connection, observations, attempt_id=kept.attempt_id, now=kept.at)
             self._attach(connection, attachments)
 

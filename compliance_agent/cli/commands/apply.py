@@ -27,6 +27,7 @@ from compliance_agent.cli.output import (
     plural,
 )
 from compliance_agent.cli.render import presentable, write_turns
+from compliance_agent.cli.standing import standing_of
 from compliance_agent.cli.tables import show_turns
 from compliance_agent.engine.cycle import apply_turn, plan_turn
 from compliance_agent.engine.plan import Ready
@@ -70,12 +71,13 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
             agent.send_reports(SystemClock().now())
             agent.take_snapshot(SystemClock().now())
         catalogue = agent.engine.catalogue
-    write_turns(turns, catalogue, command="apply", output=output)
+        standing = standing_of(agent, agent.engine.instant(SystemClock().read()))
+    write_turns(turns, catalogue, command="apply", output=output, standing=standing)
     return exit_of(turns)
 
 
 def _plan(agent: Agent, targets: Sequence[Target], settings: Settings) -> list[Turn]:
-    now = SystemClock().now()
+    now = SystemClock().read()
     return side_by_side(
         targets, lambda target: plan_turn(agent.engine, target, now=now), workers=settings.schedule.workers
     )
@@ -110,8 +112,8 @@ def _apply(
     planned: list[Turn],
     keep_going: Callable[[], bool],
 ) -> list[Turn]:
-    now = SystemClock().now()
-    if (now - planned[0].at).total_seconds() > PLAN_AGE_MAX_S:
+    now = SystemClock().read()
+    if (now.wall - planned[0].at).total_seconds() > PLAN_AGE_MAX_S:
         again = _plan(agent, targets, settings)
         if _ready(again) != _ready(planned):
             click.echo("The machines changed while the plan waited for its answer; nothing was done.", err=True)

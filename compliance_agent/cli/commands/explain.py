@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,16 +19,18 @@ from compliance_agent.cli.explanations import explanation_document, rule_row, sh
 from compliance_agent.cli.output import Format, format_option, out_console, print_json, print_ndjson
 from compliance_agent.cli.rule_input import LoadedRules, read_rule_file, refuse_settings, rules_file_option, warn_of
 from compliance_agent.domain.explanation import Explanation, explain_rule, explain_rules
-from compliance_agent.domain.gate import Hold, all_decisions, horizon_s
-from compliance_agent.domain.incident import fingerprint
+from compliance_agent.domain.gate import Hold
+from compliance_agent.engine.gate import Place, ask_all, wish_for
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.json_document import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from compliance_agent.domain.gate import Wish
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.rule import Rule
+    from compliance_agent.domain.target import Target
     from compliance_agent.engine.context import Engine
 
 LIMIT_DEFAULT: Final = 5
@@ -41,6 +42,7 @@ class _Scope:
 
     loaded: LoadedRules
     engine: Engine | None
+    targets: tuple[Target, ...] = ()
 
 
 @click.command("explain", help="Say clause by clause why rules do, or do not, match an incident.")
@@ -76,7 +78,7 @@ def command(
         explanation = _explain(scope.loaded, incident, rule_id, limit)
         parts = [explanation.winner, *explanation.shadowed, *explanation.nearest]
         gates = {
-            one.rule.rule_id: _gate(scope.engine, one.rule, incident)
+            one.rule.rule_id: _gate(scope.engine, one.rule, incident, scope.targets)
             for one in parts
             if one is not None and scope.engine is not None and not one.failing
         }
@@ -117,7 +119,7 @@ def _scope(rules_path: Path | None, config: Path | None, *, local: bool) -> Iter
     settings = settings_for(config, local=local)
     access = Access.NONE if local else Access.READ
     with assemble(settings, access=access, events=ProgressEvents(0, verbose=False)) as agent:
-        yield _Scope(LoadedRules(agent.engine.rules, tuple(agent.engine.quarantined)), agent.engine)
+        yield _Scope(LoadedRules(agent.engine.rules, tuple(agent.engine.quarantined)), agent.engine, settings.targets())
 
 
 def _explain(loaded: LoadedRules, incident: Mapping[str, JsonValue], rule_id: str | None, limit: int) -> Explanation:
@@ -138,21 +140,36 @@ def _winner_id(loaded: LoadedRules, incident: Mapping[str, JsonValue]) -> str | 
     return winner.rule_id if winner else None
 
 
-def _gate(engine: Engine, rule: Rule, incident: Mapping[str, JsonValue]) -> list[JsonValue]:
+def _gate(engine: Engine, rule: Rule, incident: Mapping[str, JsonValue], targets: Sequence[Target]) -> list[JsonValue]:
     """Return each gate's answer for the incident's place, as the durable state has it now."""
     place = [incident.get(key) for key in ("site_id", "target_id", "check_id")]
     texts = [part for part in place if isinstance(part, str)]
     if len(texts) != len(place):
         return []
-    now = SystemClock().now()
-    since = now - timedelta(seconds=horizon_s(engine.policy, rule))
-    history = engine.store.history(fingerprint(*texts), since=since)
+    now = engine.instant(SystemClock().read())
+    target = next((one for one in targets if one.target_id == texts[1]), None)
+    wish = _wish(engine, rule, texts, incident.get("incident_id"), target)
     return [
         {
             "gate": kind.value,
             "allows": not isinstance(decision, Hold),
-            "reason": decision.reason if isinstance(decision, Hold) else "",
-            "until": decision.until.isoformat() if isinstance(decision, Hold) else None,
+            "reason": decision.reason if isinstance(decision, Hold) else decision.note,
+            "until": decision.until.isoformat() if isinstance(decision, Hold) and decision.until else None,
+            "clear_with": decision.clear_with if isinstance(decision, Hold) else "",
         }
-        for kind, decision in all_decisions(engine.policy, rule, history, now=now)
+        for kind, decision in ask_all(engine, wish, now)
     ]
+
+
+def _wish(engine: Engine, rule: Rule, place: list[str], incident_id: JsonValue, target: Target | None) -> Wish:
+    """Return what the gate is asked, as the rule's action and the settings tell; parameters are those of the target."""
+    site_id, target_id, check_id = place
+    runbook = engine.catalogue.get(rule.action.argument)
+    parameters = engine.parameters_for(target, runbook) if target is not None and runbook is not None else {}
+    return wish_for(
+        Place(site_id, target_id, check_id, incident_id if isinstance(incident_id, str) else ""),
+        rule,
+        runbook,
+        tags=target.tags if target is not None else (),
+        parameters=parameters,
+    )

@@ -21,6 +21,7 @@ from compliance_agent.cli.common import (
 from compliance_agent.cli.exits import exit_of
 from compliance_agent.cli.output import format_option
 from compliance_agent.cli.render import write_turns
+from compliance_agent.cli.standing import standing_of
 from compliance_agent.engine.cycle import plan_turn
 from compliance_agent.engine.plan import Ready
 
@@ -44,14 +45,15 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, local: b
     access = Access.NONE if local else Access.READ
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=access, events=events) as agent, events.shown():
-        now = SystemClock().now()
+        now = SystemClock().read()
         turns = side_by_side(
             targets, lambda target: plan_turn(agent.engine, target, now=now), workers=settings.schedule.workers
         )
         catalogue = agent.engine.catalogue
+        standing = standing_of(agent, agent.engine.instant(now))
     nothing = "Nothing was written: not on any target, not to the store."
     footer = [nothing, next_step(turns, local=local, config=config)]
-    write_turns(turns, catalogue, command="plan", output=output, footer=footer)
+    write_turns(turns, catalogue, command="plan", output=output, footer=footer, standing=standing)
     return exit_of(turns)
 
 

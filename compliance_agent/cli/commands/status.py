@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compliance_agent.adapters.clock import SystemClock
+from compliance_agent.adapters.kill_switch import FileKillSwitch
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import AlertState
 from compliance_agent.app.assemble import state_path
@@ -14,8 +15,10 @@ from compliance_agent.app.channels import channel_names
 from compliance_agent.cli.common import config_option, settings_for
 from compliance_agent.cli.exits import Exit, worst
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.cli.standing import Standing, pause_row, waiver_rows
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
+from compliance_agent.domain.timeline import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.timeline import Reading
 
 Row = dict[str, "JsonValue"]
 _RECENT = 10
@@ -39,11 +43,12 @@ def command(config: Path | None, output: str) -> int:
     """Show the state without touching it; the exit code is that of what it shows."""
     settings = settings_for(config)
     with open_read_only(state_path(settings)) as store:
-        document = _document(settings, store, SystemClock().now())
+        reading = SystemClock().read()
+        document = _document(settings, store, reading.wall) | _standing(settings, store, reading).document()
     if output == Format.JSON:
         print_json(document)
     elif output == Format.NDJSON:
-        for kind in ("targets", "incidents", "outcomes", "alerts", "restorations"):
+        for kind in ("targets", "incidents", "waivers", "outcomes", "alerts", "restorations"):
             print_ndjson({"row": kind[:-1], **row} for row in _rows(document, kind))
     else:
         _show(document)
@@ -112,6 +117,18 @@ def _evidence(status: EvidenceStatus) -> Row:
         "refused": status.refused,
         "head": status.head.document() if status.head else None,
     }
+
+
+def _standing(settings: Settings, store: ReadOnlyStore, reading: Reading) -> Standing:
+    """Return what people have decided and still stands."""
+    now = place(store.last_instant(), reading)
+    file_reason = FileKillSwitch(settings.pause_path).reason() if settings.pause_path else None
+    return Standing(tuple(waiver_rows(store.waivers(), now)), pause_row(store.pause(), file_reason, now))
+
+
+def _standing_lines(document: Row) -> list[str]:
+    pause = document["pause"]
+    return Standing(tuple(_rows(document, "waivers")), pause if isinstance(pause, dict) else None).lines()
 
 
 def _open_here(store: ReadOnlyStore, site_id: str, shown: set[str]) -> list[OpenIncident]:
@@ -232,6 +249,8 @@ def _show(document: Row) -> None:
         if rows:
             console.print(f"\n[bold]{title}[/]")
             _table(rows, columns[kind])
+    for line in _standing_lines(document):
+        console.print(f"\n{escape(line)}", style="yellow")
     console.print(
         f"\n{plural(len(_rows(document, 'incidents')), 'open incident')}, "
         f"{plural(len(_rows(document, 'alerts')), 'undelivered alert')}; "

@@ -58,7 +58,8 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
         click.echo(f"{what} on {target.target_id} ({target.address}), {past.finished_at:%Y-%m-%d %H:%M} UTC")
         if not yes:
             click.confirm("Put back what it changed?", default=False, abort=True)
-        now = SystemClock().now()
+        instant = agent.engine.instant(SystemClock().read())
+        now = instant.wall
         assert isinstance(agent.store, SqliteStore)  # noqa: S101 - Access.TURNS opens no other
         try:
             with events.shown():
@@ -72,6 +73,7 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
         agent.store.record_undo(
             record,
             observations=done.verification.observations,
+            at_s=instant.elapsed_s,
             attachments=_evidence(record, attempt, done.verification),
         )
     return _report(done)

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compliance_agent.domain.gate import GatePolicy
+from compliance_agent.domain.gate import BlastLimits, GatePolicy
+from compliance_agent.domain.gate.ledger import SetPause
+from compliance_agent.domain.gate.people import ActionKind, Pause, PersonAction
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Mode
+from compliance_agent.engine.cycle import apply_turn, plan_turn
 from compliance_agent.errors import StoreError
 from tests.support.turns import NOON, make_world, rule, unreachable
 
@@ -60,7 +63,7 @@ def test_without_a_durable_intent_nothing_is_done(tmp_path):
     world = make_world(tmp_path, HEALS)
     world.say(HEALS, "bad")
 
-    def refuse(_attempt: Attempt) -> None:
+    def refuse(_attempt: Attempt, _charge: object = None) -> None:
         raise StoreError("the disk is full")
 
     world.store.begin = refuse  # type: ignore[method-assign,assignment]
@@ -170,10 +173,18 @@ def test_the_suppressed_incident_does_not_grow_the_store_at_every_scan(tmp_path)
 
 
 def test_failed_attempts_are_escalated_to_a_person_once(tmp_path):
+    world = make_world(tmp_path, BREAKS)
+    world.say(BREAKS, "bad")
+    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.FAILED] * 3 + [OutcomeKind.ESCALATED] * 2
+    assert len(world.store.alerts()) == 1
+
+
+def test_a_fix_that_does_not_help_three_times_is_suppressed_and_a_person_told_once(tmp_path):
     world = make_world(tmp_path, NO_HELP)
     world.say(NO_HELP, "bad")
-    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.VERIFY_FAILED] * 3 + [OutcomeKind.ESCALATED] * 2
-    assert len(world.store.alerts()) == 1
+    assert [world.outcome().kind for _ in range(5)] == [OutcomeKind.VERIFY_FAILED] * 3 + [OutcomeKind.SUPPRESSED] * 2
+    (alert,) = world.store.alerts()
+    assert "flaps clear front-desk/TEST-FILE-002" in str(alert.alert.document["clear_with"])
 
 
 def test_the_cooldown_defers_the_next_attempt(tmp_path):
@@ -344,3 +355,29 @@ def test_an_observation_that_cannot_be_recorded_ends_the_turn_before_anything_is
     assert (turn.trouble, turn.outcomes) == ("the disk is full", ())
     assert [seen.verdict for seen in turn.scan.observations] == [Verdict.FAIL]
     assert world.says(HEALS) == "bad"
+
+
+def test_a_pause_after_the_plan_stops_what_was_planned(tmp_path):
+    world = make_world(tmp_path, HEALS)
+    world.say(HEALS, "bad")
+    planned = plan_turn(world.engine, world.target, now=world.now)
+    pause = Pause("ann", "stop", world.now)
+    world.store.record_action(PersonAction(ActionKind.PAUSED, "ann", "stop", world.now), [SetPause(pause)])
+    (outcome,) = apply_turn(world.engine, planned, now=world.now).outcomes
+    assert (outcome.kind, world.says(HEALS)) == (OutcomeKind.DEFERRED, "bad")
+
+
+def test_what_one_item_uses_up_holds_the_next_of_the_same_plan(tmp_path):
+    policy = GatePolicy(cooldown_s=0, limits=BlastLimits(target_hour=1))
+    world = make_world(tmp_path, HEALS, NO_HELP, policy=policy)
+    for check in (HEALS, NO_HELP):
+        world.say(check, "bad")
+    assert [outcome.kind for outcome in world.turn().outcomes] == [OutcomeKind.REMEDIATED, OutcomeKind.DEFERRED]
+
+
+def test_where_nothing_may_be_changed_no_person_is_asked(tmp_path):
+    world = make_world(tmp_path, HEALS, policy=GatePolicy(approval_from="none"))
+    world.say(HEALS, "bad")
+    world.with_engine(mode=Mode.OBSERVE)
+    assert world.outcome().kind is OutcomeKind.WOULD_CHANGE
+    assert (world.store.requests(), world.store.alerts()) == ([], [])

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from compliance_agent.adapters.store.migrations import m0001_turns, m0002_outbox, m0003_damage, m0004_evidence
+from compliance_agent.adapters.store.migrations import (
+    m0001_turns,
+    m0002_outbox,
+    m0003_damage,
+    m0004_evidence,
+    m0005_gate,
+)
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     m0001_turns.STATEMENTS,
     m0002_outbox.STATEMENTS,
     m0003_damage.STATEMENTS,
     m0004_evidence.STATEMENTS,
+    m0005_gate.STATEMENTS,
 )
 """Statements by version; ``MIGRATIONS[0]`` leads from an empty file to version 1."""

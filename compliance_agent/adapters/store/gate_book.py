@@ -1,0 +1,180 @@
+"""What one write transaction does to the gate's memory, the same over the file and over plain dicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from compliance_agent.adapters.store import gate_codec
+from compliance_agent.adapters.store.codec import clean_text
+from compliance_agent.domain.gate.decision import Hold
+from compliance_agent.domain.gate.flap import FlapRow
+from compliance_agent.domain.gate.ledger import (
+    ChangeFlap,
+    EndWaiver,
+    Forgive,
+    RestoreFlap,
+    SetApproval,
+    SetPause,
+    SetWaiver,
+)
+from compliance_agent.domain.gate.tries import DAY_S, Try, judge_blast
+from compliance_agent.domain.timeline import newer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from compliance_agent.domain.gate.flap import FlapUpdate
+    from compliance_agent.domain.gate.ledger import Change, Charge, GateEnd
+    from compliance_agent.domain.outcome import Attempt, Outcome
+    from compliance_agent.domain.timeline import Instant
+
+PAUSE_KEY: Final = "site"
+
+
+class Book(Protocol):
+    """Records and tries, inside one transaction."""
+
+    def get(self, kind: str, key: str) -> str | None:
+        """Return a record's document, or ``None``."""
+        ...
+
+    def put(self, kind: str, key: str, document: str) -> None:
+        """Write a record, in place of the one of its key."""
+        ...
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove a record, if there is one."""
+        ...
+
+    def instant(self) -> Instant | None:
+        """Return the instant kept last."""
+        ...
+
+    def put_instant(self, now: Instant) -> None:
+        """Keep an instant in place of the last."""
+        ...
+
+    def tries(self, site_id: str, *, target_id: str, since_s: float, since_uptime_s: float) -> Sequence[Try]:
+        """Return tries; see ``engine.ports.Store.tries``."""
+        ...
+
+    def find_try(self, attempt_id: str) -> Try | None:
+        """Return one try, or ``None``."""
+        ...
+
+    def put_try(self, one: Try) -> None:
+        """Write a try, in place of the one of its id."""
+        ...
+
+
+def keep_instant(book: Book, now: Instant) -> None:
+    """Keep the instant, unless a later one is kept already."""
+    book.put_instant(newer(book.instant(), now))
+
+
+def refusal(book: Book, attempt: Attempt, charge: Charge) -> Hold | None:
+    """Return the limit that other turns have used up since this attempt was planned, or ``None``."""
+    recent = book.tries(
+        attempt.site_id,
+        target_id=attempt.target_id,
+        since_s=charge.now.elapsed_s,
+        since_uptime_s=charge.now.uptime_s - DAY_S,
+    )
+    decision = judge_blast(
+        charge.limits, recent, target_id=attempt.target_id, runbook_id=attempt.runbook_id, now=charge.now
+    )
+    return decision if isinstance(decision, Hold) else None
+
+
+def begin(book: Book, attempt: Attempt, charge: Charge) -> None:
+    """Use up what an attempt uses up: a token of each bucket, the single try of a flap, an approval."""
+    keep_instant(book, charge.now)
+    book.put_try(
+        Try(
+            attempt_id=attempt.attempt_id,
+            site_id=attempt.site_id,
+            target_id=attempt.target_id,
+            check_id=attempt.check_id,
+            fingerprint=attempt.fingerprint,
+            rule_id=attempt.rule_id,
+            runbook_id=attempt.runbook_id,
+            begun_uptime_s=charge.now.uptime_s,
+            begun_s=charge.now.elapsed_s,
+        )
+    )
+    if charge.flap is not None:
+        change_flap(book, charge.flap)
+    if charge.approval:
+        book.remove("approval", charge.approval)
+        book.remove("request", charge.approval)
+
+
+def end(book: Book, outcome: Outcome, gate: GateEnd | None) -> None:
+    """Keep how a try ended, and what that means for its flap."""
+    known = book.instant()
+    if outcome.attempt_id is not None and (one := book.find_try(outcome.attempt_id)) is not None:
+        # Without an instant (a crash cut the attempt off) it ended no earlier than what is known.
+        ended = gate.now.elapsed_s if gate else max(one.begun_s, known.elapsed_s if known else 0.0)
+        book.put_try(replace(one, ended_s=max(one.begun_s, ended), outcome=outcome.kind, reason=outcome.reason))
+    if gate is None:
+        return
+    keep_instant(book, gate.now)
+    if gate.flap is not None:
+        change_flap(book, gate.flap)
+    if gate.request is not None and book.get("request", gate.request.incident_id) is None:
+        _put_request(book, gate)
+    elif gate.request is not None:
+        kept = gate_codec.request(str(book.get("request", gate.request.incident_id)))
+        if kept.plan_digest != gate.request.plan_digest:
+            _put_request(book, gate)
+
+
+def _put_request(book: Book, gate: GateEnd) -> None:
+    assert gate.request is not None  # noqa: S101 - the caller looked
+    book.put("request", gate.request.incident_id, gate_codec.written(gate.request))
+
+
+def undo(book: Book, attempt_id: str, at_s: float) -> None:
+    """Keep that a person took a fix back: no relapse is seen in what follows."""
+    one = book.find_try(attempt_id)
+    if one is None:
+        return
+    book.put_try(replace(one, undone_s=at_s))
+    found = book.get("flap", one.fingerprint)
+    if found is not None:
+        row = gate_codec.flap_row(found)
+        book.put("flap", one.fingerprint, gate_codec.written(replace(row, state=replace(row.state, fixed_s=None))))
+
+
+def change_flap(book: Book, update: FlapUpdate) -> None:
+    """Apply events to a flap as it is now."""
+    found = book.get("flap", update.fingerprint)
+    row = update.applied(None if found is None else gate_codec.flap_row(found))
+    book.put("flap", update.fingerprint, gate_codec.written(row))
+
+
+def change(book: Book, one: Change) -> None:
+    """Carry out what a person asked for."""
+    if isinstance(one, SetPause):
+        if one.pause is None:
+            book.remove("pause", PAUSE_KEY)
+        else:
+            kept = replace(one.pause, reason=clean_text(one.pause.reason))
+            book.put("pause", PAUSE_KEY, gate_codec.written(kept))
+    elif isinstance(one, SetWaiver):
+        waiver = replace(one.waiver, reason=clean_text(one.waiver.reason))
+        book.put("waiver", waiver.place, gate_codec.written(waiver))
+    elif isinstance(one, EndWaiver):
+        book.remove("waiver", f"{one.target_id}/{one.check_id}")
+    elif isinstance(one, SetApproval):
+        approval = replace(one.approval, reason=clean_text(one.approval.reason))
+        book.put("approval", approval.incident_id, gate_codec.written(approval))
+    elif isinstance(one, Forgive):
+        book.put("forgiven", one.what, repr(one.at_s))
+    elif isinstance(one, RestoreFlap):
+        row = FlapRow(one.fingerprint, one.site_id, one.target_id, one.check_id, one.state)
+        book.put("flap", one.fingerprint, gate_codec.written(row))
+    else:
+        assert isinstance(one, ChangeFlap)  # noqa: S101 - a change is one of these
+        change_flap(book, one.update)

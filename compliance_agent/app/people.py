@@ -1,0 +1,173 @@
+"""What people do to the gate: found, carried out, and kept with actor and reason. The commands are thin over it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from compliance_agent.adapters.store.gate_codec import flap_state, written
+from compliance_agent.adapters.store.memory import MemoryStore
+from compliance_agent.adapters.store.sqlite import SqliteStore
+from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate
+from compliance_agent.domain.gate.ledger import (
+    ChangeFlap,
+    EndWaiver,
+    Forgive,
+    RestoreFlap,
+    SetApproval,
+    SetPause,
+    SetWaiver,
+)
+from compliance_agent.domain.gate.people import ActionKind, Approval, Pause, PersonAction, Waiver
+from compliance_agent.domain.incident import fingerprint
+from compliance_agent.errors import ComplianceAgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from compliance_agent.app.assemble import Agent
+    from compliance_agent.domain.gate.ledger import Change
+    from compliance_agent.domain.gate.people import ApprovalRequest, Term
+    from compliance_agent.domain.timeline import Instant
+
+_ACTIONS_SEARCHED = 10_000
+
+
+class People:
+    """What one person does, now.
+
+    ``record`` is the one way by which an action enters the state, so that a chain of evidence can be added there.
+    """
+
+    def __init__(self, agent: Agent, *, actor: str, reason: str, now: Instant) -> None:
+        """Act for ``actor``, whose words ``reason`` are.
+
+        Raises:
+            ComplianceAgentError: The reason is empty.
+
+        """
+        if not reason.strip():
+            raise ComplianceAgentError("a reason is needed", hint="say why: --reason TEXT")
+        self._agent, self._actor, self._reason, self._now = agent, actor, reason.strip(), now
+
+    def record(
+        self,
+        kind: ActionKind,
+        changes: Sequence[Change],
+        *,
+        place: tuple[str, str] = ("", ""),
+        until: Term | None = None,
+        **details: Any,  # noqa: ANN401 - JSON values
+    ) -> None:
+        """Carry changes out, and keep who asked for them and why."""
+        store = self._agent.store
+        assert isinstance(store, SqliteStore | MemoryStore)  # noqa: S101 - opened to write
+        action = PersonAction(
+            kind=kind,
+            actor=self._actor,
+            reason=self._reason,
+            at=self._now.wall,
+            target_id=place[0],
+            check_id=place[1],
+            until=until.wall if until else None,
+            details=details,
+        )
+        store.record_action(action, changes)
+
+    def pause(self, until: Term | None) -> None:
+        """Stop all healing."""
+        pause = Pause(self._actor, self._reason, self._now.wall, until)
+        self.record(ActionKind.PAUSED, [SetPause(pause)], until=until)
+
+    def resume(self) -> None:
+        """Let healing go on.
+
+        Raises:
+            ComplianceAgentError: It is not paused by the command line.
+
+        """
+        pause = self._agent.store.pause()
+        if pause is None or pause.is_over(self._now):
+            raise ComplianceAgentError("healing is not paused by this command", hint="see compliance-agent status")
+        self.record(ActionKind.RESUMED, [SetPause(None)], paused_by=pause.actor)
+
+    def waive(self, target_id: str, check_id: str, until: Term) -> None:
+        """Accept a risk."""
+        waiver = Waiver(target_id, check_id, self._actor, self._reason, self._now.wall, until)
+        self.record(ActionKind.WAIVED, [SetWaiver(waiver)], place=(target_id, check_id), until=until)
+
+    def end_waiver(self, target_id: str, check_id: str) -> None:
+        """Withdraw a waiver.
+
+        Raises:
+            ComplianceAgentError: There is none.
+
+        """
+        if self._agent.store.waiver(target_id, check_id) is None:
+            hint = "see compliance-agent waivers list"
+            raise ComplianceAgentError(f"there is no waiver for {target_id}/{check_id}", hint=hint)
+        self.record(ActionKind.WAIVER_ENDED, [EndWaiver(target_id, check_id)], place=(target_id, check_id))
+
+    def approve(self, request: ApprovalRequest, until: Term) -> None:
+        """Approve exactly the plan that waits."""
+        approval = Approval(request.incident_id, request.plan_digest, self._actor, self._reason, self._now.wall, until)
+        self.record(
+            ActionKind.APPROVED,
+            [SetApproval(approval)],
+            place=(request.target_id, request.check_id),
+            until=until,
+            incident_id=request.incident_id,
+            plan_digest=request.plan_digest,
+        )
+
+    def clear_target(self, target_id: str) -> None:
+        """Let a target's failures count no more for its circuit breaker."""
+        self.record(ActionKind.FLAP_CLEARED, [Forgive(target_id, self._now.elapsed_s)], place=(target_id, ""))
+
+    def clear(self, target_id: str, check_id: str, *, once: bool, until: Term | None) -> None:
+        """Clear a flap: forget it, allow one try (``once``), or hold it until then."""
+        row = self._agent.store.flap(self._print(target_id, check_id))
+        kind = FlapEventKind.ARMED if once else FlapEventKind.HELD if until else FlapEventKind.CLEARED
+        event = FlapEvent(kind, self._now.elapsed_s, self._now.wall, until_s=until.elapsed_s if until else 0.0)
+        changes: list[Change] = [ChangeFlap(self._update(target_id, check_id, event))]
+        name = f"{target_id}/{check_id}"
+        if until is None:
+            changes.append(Forgive(name, self._now.elapsed_s))
+        self.record(
+            ActionKind.FLAP_CLEARED,
+            changes,
+            place=(target_id, check_id),
+            until=until,
+            how=kind.value,
+            before=written(row.state if row else FRESH),
+            forgiven_before=str(self._agent.store.forgiven().get(name, -1.0)),
+        )
+
+    def undo_clear(self, target_id: str, check_id: str) -> None:
+        """Put a flap back as it was before it was cleared last.
+
+        Raises:
+            ComplianceAgentError: Nobody cleared it, or that was undone already.
+
+        """
+        name = f"{target_id}/{check_id}"
+        for action in self._agent.store.actions(_ACTIONS_SEARCHED):
+            if (action.target_id, action.check_id) != (target_id, check_id):
+                continue
+            if action.kind is ActionKind.FLAP_RESTORED:
+                break
+            if action.kind is ActionKind.FLAP_CLEARED:
+                state = flap_state(json.loads(str(action.details["before"])))
+                forgiven = Forgive(name, float(str(action.details["forgiven_before"])))
+                key = self._print(target_id, check_id)
+                restored = RestoreFlap(key, self._agent.settings.site_id, target_id, check_id, state)
+                self.record(ActionKind.FLAP_RESTORED, [restored, forgiven], place=(target_id, check_id))
+                return
+        raise ComplianceAgentError(f"there is no clearing of {name} to undo", hint="see compliance-agent flaps list")
+
+    def _print(self, target_id: str, check_id: str) -> str:
+        return fingerprint(self._agent.settings.site_id, target_id, check_id)
+
+    def _update(self, target_id: str, check_id: str, event: FlapEvent) -> FlapUpdate:
+        site_id, policy = self._agent.settings.site_id, self._agent.engine.policy.flap
+        return FlapUpdate(self._print(target_id, check_id), site_id, target_id, check_id, (event,), policy)

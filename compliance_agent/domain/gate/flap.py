@@ -1,0 +1,349 @@
+"""Flaps: a verified fix that came back. Damped, then tried once, then damped for twice as long.
+
+    closed     --relapse or failed verify, score at the limit, or the third failed verify in a row-->  open
+    open       --the hold is over, or a person or a new digest arms it-->  one try (``half_open``)
+    half_open  --a relapse, a failed verify or a failed remedy-->  open, twice as long (at most ``hold_max_s``)
+    half_open  --the fix lasts for longer than the hold was-->  closed, forgotten
+
+Unreachable machines, deadlines, errors, maintenance and interrupted attempts never count. The state is changed by
+events only, each a pure function of the state before it, so that a store can apply them in its own transaction.
+Times are ``elapsed_s`` of ``domain.timeline``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
+from compliance_agent.domain.gate.words import plural, span, when
+from compliance_agent.domain.gate.writers import likely_writer
+from compliance_agent.domain.outcome import OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from compliance_agent.domain.gate.decision import Decision
+    from compliance_agent.domain.gate.policy import FlapPolicy
+    from compliance_agent.domain.timeline import Instant
+
+RELAPSES_KEPT_MAX: Final = 20
+"""Relapses whose times are kept, the newest ones: what the likely writer is told from."""
+
+
+class Phase(StrEnum):
+    """Where a check on a target stands."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class FlapEventKind(StrEnum):
+    """What changes a flap's state."""
+
+    RELAPSE = "relapse"
+    VERIFY_FAILED = "verify_failed"
+    REMEDY_FAILED = "remedy_failed"
+    FIXED = "fixed"
+    TRIED = "tried"
+    ENDED = "ended"
+    CLEARED = "cleared"
+    ARMED = "armed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class FlapEvent:
+    """One event.
+
+    Attributes:
+        kind: What happened.
+        at_s: When, ``elapsed_s``.
+        wall: The same for people, UTC.
+        digest: Rule and runbook as they are now, for ``tried``.
+        until_s: For ``held``: how long, ``elapsed_s``.
+
+    """
+
+    kind: FlapEventKind
+    at_s: float
+    wall: datetime
+    digest: str = ""
+    until_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlapState:
+    """One check on one target.
+
+    Attributes:
+        fast: Penalty on the fast track, as of ``at_s``.
+        slow: Penalty on the slow track, as of ``at_s``.
+        at_s: When the penalties were last raised.
+        phase: See the module.
+        opened_wall: When it opened last, UTC; ``None`` when it never did.
+        opened_s: The same, ``elapsed_s``.
+        hold_s: How long that hold lasts.
+        score: The score that opened it.
+        cause: What opened it: ``fast``, ``slow`` or ``verifies``.
+        failed_verifies: In a row.
+        fixed_s: When the last verified fix was made, while it has not come back; ``None`` else.
+        relapses: When it came back, UTC, oldest first.
+        total: How often it ever came back.
+        digest: Rule and runbook of the last attempt.
+        armed: A person allows one try.
+        told: The end of the hold was reported.
+        writer: Who probably changes it back, with the evidence, as it was clear when it first opened; or empty.
+
+    """
+
+    fast: float = 0.0
+    slow: float = 0.0
+    at_s: float = 0.0
+    phase: Phase = Phase.CLOSED
+    opened_wall: datetime | None = None
+    opened_s: float = 0.0
+    hold_s: float = 0.0
+    score: float = 0.0
+    cause: str = ""
+    failed_verifies: int = 0
+    fixed_s: float | None = None
+    relapses: tuple[datetime, ...] = ()
+    total: int = 0
+    digest: str = ""
+    armed: bool = False
+    told: bool = False
+    writer: str = ""
+
+    @property
+    def until_s(self) -> float:
+        """Return when the hold ends, ``elapsed_s``."""
+        return self.opened_s + self.hold_s
+
+    def scores(self, policy: FlapPolicy, now_s: float) -> tuple[float, float]:
+        """Return both penalties as they have decayed to now."""
+        gone = now_s - self.at_s
+        return policy.fast.decayed(self.fast, gone), policy.slow.decayed(self.slow, gone)
+
+
+FRESH: Final = FlapState()
+
+
+def after(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    """Return the state after an event."""
+    return _CHANGES[event.kind](state, event, policy)
+
+
+def _cleared(state: FlapState, _event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    """Forget the scores; the times of past relapses stay, for people."""
+    return FlapState(digest=state.digest, relapses=state.relapses, total=state.total)
+
+
+def _held(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    hold_s = max(0.0, event.until_s - event.at_s)
+    held = replace(state, opened_s=event.at_s, opened_wall=event.wall, hold_s=hold_s, phase=Phase.OPEN)
+    return replace(held, armed=False, told=False, cause="person", fixed_s=None)
+
+
+def _tried(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    state = _forgotten(state, event.at_s)
+    phase = Phase.CLOSED if state.phase is Phase.CLOSED else Phase.HALF_OPEN
+    return replace(state, digest=event.digest, armed=False, phase=phase)
+
+
+def _fixed(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    fixed_s = None if state.phase is Phase.OPEN else event.at_s  # a person has put it on hold meanwhile
+    return replace(state, fixed_s=fixed_s, failed_verifies=0)
+
+
+def _remedy_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    """Count nothing, but end a single try: it was one."""
+    return _open(state, event, policy, "trial") if state.phase is Phase.HALF_OPEN else state
+
+
+def seen_failing(state: FlapState, at: Instant) -> FlapEvent | None:
+    """Return the relapse that a failing check means now, or ``None`` when it means none."""
+    if state.fixed_s is None:
+        return None
+    return FlapEvent(FlapEventKind.RELAPSE, at.elapsed_s, at.wall)
+
+
+def outcome_event(kind: OutcomeKind, at_s: float, wall: datetime) -> FlapEvent | None:
+    """Return what an attempt's end means for the flap; ``None`` for ends that never count."""
+    meaning = {
+        OutcomeKind.REMEDIATED: FlapEventKind.FIXED,
+        OutcomeKind.VERIFY_FAILED: FlapEventKind.VERIFY_FAILED,
+        OutcomeKind.FAILED: FlapEventKind.REMEDY_FAILED,
+    }.get(kind)
+    return None if meaning is None else FlapEvent(meaning, at_s, wall)
+
+
+def _raised(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    gone = event.at_s - state.at_s
+    fast, slow = policy.fast.raised(state.fast, gone), policy.slow.raised(state.slow, gone)
+    return replace(state, fast=fast, slow=slow, at_s=max(state.at_s, event.at_s))
+
+
+def _relapsed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    state = _forgotten(state, event.at_s)
+    raised = replace(
+        _raised(state, event, policy),
+        fixed_s=None,
+        relapses=(*state.relapses, event.wall)[-RELAPSES_KEPT_MAX:],
+        total=state.total + 1,
+    )
+    return _judged(raised, event, policy)
+
+
+def _verify_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    raised = replace(_raised(state, event, policy), failed_verifies=state.failed_verifies + 1, fixed_s=None)
+    return _judged(raised, event, policy)
+
+
+def _judged(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
+    """Open it where the score, the verifies, or a single try that did not help ask for it."""
+    if state.phase is Phase.HALF_OPEN:
+        return _open(state, event, policy, "trial")
+    if state.phase is Phase.OPEN:
+        return state
+    if state.fast >= policy.fast.suppress:
+        return _open(state, event, policy, "fast")
+    if state.slow >= policy.slow.suppress:
+        return _open(state, event, policy, "slow")
+    if state.failed_verifies >= policy.failed_verifies_max:
+        return _open(state, event, policy, "verifies")
+    return state
+
+
+def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) -> FlapState:
+    score, hold_s = state.fast, policy.fast.hold_s(state.fast)
+    if cause == "slow":
+        score, hold_s = state.slow, policy.slow.hold_s(state.slow)
+    if cause == "trial":
+        hold_s = max(2 * state.hold_s, hold_s)
+        score = max(state.fast, state.slow)
+    writer = likely_writer(state.relapses)  # the pauses themselves blur the habit later
+    return replace(
+        state,
+        writer=str(writer) if writer and cause != "trial" else state.writer,
+        phase=Phase.OPEN,
+        opened_wall=event.wall,
+        opened_s=event.at_s,
+        hold_s=min(policy.hold_max_s, max(hold_s, policy.fast.half_life_s)),
+        score=score,
+        cause=cause,
+        fixed_s=None,
+        armed=False,
+        told=False,
+    )
+
+
+def _forgotten(state: FlapState, now_s: float) -> FlapState:
+    """Close a half-open one whose fix has lasted for longer than the hold was."""
+    if state.phase is Phase.HALF_OPEN and state.fixed_s is not None and now_s - state.fixed_s > state.hold_s:
+        return replace(state, phase=Phase.CLOSED, hold_s=0.0, cause="", score=0.0)
+    return state
+
+
+_CHANGES: Final[Mapping[FlapEventKind, Callable[[FlapState, FlapEvent, FlapPolicy], FlapState]]] = {
+    FlapEventKind.RELAPSE: _relapsed,
+    FlapEventKind.VERIFY_FAILED: _verify_failed,
+    FlapEventKind.REMEDY_FAILED: _remedy_failed,
+    FlapEventKind.FIXED: _fixed,
+    FlapEventKind.TRIED: _tried,
+    FlapEventKind.ENDED: lambda state, _event, _policy: replace(state, told=True),
+    FlapEventKind.CLEARED: _cleared,
+    FlapEventKind.ARMED: lambda state, _event, _policy: replace(state, armed=True),
+    FlapEventKind.HELD: _held,
+}
+
+
+def judge(state: FlapState, policy: FlapPolicy, *, digest: str, unattended: bool, place: str, now: Instant) -> Decision:
+    """Tell whether a flap holds.
+
+    Args:
+        state: As it is, relapses seen now included.
+        policy: How it is damped.
+        digest: Rule and runbook as they are now.
+        unattended: Whether the runbook may be tried again without a person.
+        place: ``TARGET/CHECK``, for the command that clears it.
+        now: The turn's instant.
+
+    """
+    if state.phase is not Phase.OPEN:
+        return Allow()
+    if state.armed:
+        return Allow("one try after a pause")
+    clear = f"compliance-agent flaps clear {place} --reason ..."
+    if not unattended:
+        return Hold(HoldKind.FLAP, f"{reason(state, policy)}; a runbook that disrupts is not tried again alone",
+                    None, clear)  # fmt: skip
+    if state.digest and digest != state.digest:
+        return Allow("one try, since the rule or the runbook has changed")
+    if now.elapsed_s >= state.until_s:
+        return Allow("one try after a pause")
+    return Hold(HoldKind.FLAP, reason(state, policy), now.wall_at(state.until_s), clear)
+
+
+def reason(state: FlapState, policy: FlapPolicy) -> str:
+    """Return one plain sentence: what, how often, score and limit, likely writer. The same at each scan."""
+    if state.cause == "person":
+        return "a person has put it on hold"
+    if state.cause == "verifies":
+        return f"{state.failed_verifies} fixes in a row did not pass the fresh check"
+    limit = policy.slow.suppress if state.cause == "slow" else policy.fast.suppress
+    if state.relapses:
+        times = plural(len(state.relapses), "time")
+        within = f" in {span((state.relapses[-1] - state.relapses[0]).total_seconds())}" if state.total > 1 else ""
+        text = f"it came back {times}{within} after verified fixes (score {state.score:.0f}, limit {limit:.0f})"
+    else:
+        text = f"fixes do not hold (score {state.score:.0f}, limit {limit:.0f})"
+    if state.cause == "trial":
+        text += f"; the single try did not last, so the pause is {span(state.hold_s)} now"
+    return f"{text}; something else changes it back" + (f", probably {state.writer}" if state.writer else "")
+
+
+def notice(state: FlapState, policy: FlapPolicy, *, place: str, now: Instant, unattended: bool = True) -> str:
+    """Return the whole notice for people: reason, the next single try, the command that clears it."""
+    next_try = f"Next single try {when(now.wall_at(state.until_s))}." if unattended else "It is not tried again alone."
+    return (
+        f"Paused: {place}: {reason(state, policy)}. {next_try} Clear: compliance-agent flaps clear {place} --reason ..."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FlapRow:
+    """A flap's state with its place, as the store keeps it."""
+
+    fingerprint: str
+    site_id: str
+    target_id: str
+    check_id: str
+    state: FlapState
+
+    @property
+    def place(self) -> str:
+        """Return ``TARGET/CHECK``."""
+        return f"{self.target_id}/{self.check_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlapUpdate:
+    """Events for one flap; the store applies them to what it holds, in its own transaction."""
+
+    fingerprint: str
+    site_id: str
+    target_id: str
+    check_id: str
+    events: tuple[FlapEvent, ...]
+    policy: FlapPolicy
+
+    def applied(self, row: FlapRow | None) -> FlapRow:
+        """Return the row after the events."""
+        state = FRESH if row is None else row.state
+        for event in self.events:
+            state = after(state, event, self.policy)
+        return FlapRow(self.fingerprint, self.site_id, self.target_id, self.check_id, state)

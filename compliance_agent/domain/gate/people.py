@@ -1,0 +1,188 @@
+"""What people decide: pauses, waivers, approvals. Each has a named actor, a reason and an end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
+from compliance_agent.domain.gate.words import when
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from compliance_agent.domain.gate.decision import Decision
+    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.timeline import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Until when something holds: over as soon as either the wall clock or the elapsed time says so.
+
+    Attributes:
+        wall: For people and for dates, UTC.
+        elapsed_s: On the durable counter.
+
+    """
+
+    wall: datetime
+    elapsed_s: float
+
+    def is_over(self, now: Instant) -> bool:
+        """Tell whether it is over. A clock that is set back does not make it longer."""
+        return now.wall >= self.wall or now.elapsed_s >= self.elapsed_s
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The kill switch, as the command line sets it. ``until`` ``None`` lasts until ``resume``."""
+
+    actor: str
+    reason: str
+    at: datetime
+    until: Term | None = None
+
+    def is_over(self, now: Instant) -> bool:
+        """Tell whether it is over: by the elapsed time alone, so that a clock set forward does not resume healing."""
+        return self.until is not None and now.elapsed_s >= self.until.elapsed_s
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An accepted risk: this check on this target is not mended, and says so in every report."""
+
+    target_id: str
+    check_id: str
+    actor: str
+    reason: str
+    at: datetime
+    until: Term
+
+    @property
+    def place(self) -> str:
+        """Return ``TARGET/CHECK``."""
+        return f"{self.target_id}/{self.check_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A plan that waits for a person's word.
+
+    Attributes:
+        incident_id: Which incident.
+        plan_digest: Of exactly what would be done; see :func:`plan_digest`.
+        summary: The same for people.
+        at: When it was first asked, UTC.
+
+    """
+
+    incident_id: str
+    target_id: str
+    check_id: str
+    plan_digest: str
+    summary: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word for one plan, once."""
+
+    incident_id: str
+    plan_digest: str
+    actor: str
+    reason: str
+    at: datetime
+    until: Term
+
+
+class ActionKind(StrEnum):
+    """What people do to the gate."""
+
+    FLAP_CLEARED = "flap_cleared"
+    FLAP_RESTORED = "flap_restored"
+    APPROVED = "approved"
+    WAIVED = "waived"
+    WAIVER_ENDED = "waiver_ended"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonAction:
+    """One thing that a named person did, as the audit keeps it.
+
+    Attributes:
+        kind: What.
+        actor: Login of the person.
+        reason: In that person's words.
+        at: When, UTC.
+        target_id: The machine; empty for all.
+        check_id: The check; empty for all.
+        until: When it ends by itself, UTC.
+        details: What else identifies it.
+
+    """
+
+    kind: ActionKind
+    actor: str
+    reason: str
+    at: datetime
+    target_id: str = ""
+    check_id: str = ""
+    until: datetime | None = None
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+def plan_digest(
+    *, incident_id: str, action: str, rule_digest: str, runbook_digest: str, parameters: Mapping[str, object]
+) -> str:
+    """Return the identity of exactly what would be done: 64 hex digits of SHA-256."""
+    parts = [
+        incident_id,
+        action,
+        rule_digest,
+        runbook_digest,
+        {key: str(parameters[key]) for key in sorted(parameters)},
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def judge_kill_switch(file_reason: str | None, pause: Pause | None, now: Instant) -> Decision:
+    """Hold while a person has stopped all healing: by the file, or by ``pause``."""
+    if file_reason is not None:
+        said = f": {file_reason}" if file_reason else ""
+        return Hold(HoldKind.KILL_SWITCH, f"healing is stopped by the pause file{said}", None, "remove the pause file")
+    if pause is None or pause.is_over(now):
+        return Allow()
+    until = now.wall_at(pause.until.elapsed_s) if pause.until else None
+    text = f"healing is paused by {pause.actor}: {pause.reason}"
+    return Hold(HoldKind.KILL_SWITCH, text, until, "compliance-agent resume --reason ...")
+
+
+def judge_waiver(waiver: Waiver | None, now: Instant) -> Decision:
+    """Hold while the risk is accepted."""
+    if waiver is None or waiver.until.is_over(now):
+        return Allow()
+    text = f"risk accepted by {waiver.actor} until {when(waiver.until.wall)}: {waiver.reason}"
+    clear = f"compliance-agent waivers withdraw {waiver.place} --reason ..."
+    return Hold(HoldKind.WAIVER, text, waiver.until.wall, clear)
+
+
+def judge_approval(approval: Approval | None, *, needed: bool, digest: str, incident_id: str, now: Instant) -> Decision:
+    """Hold until a person has approved exactly this plan; an approval serves once, and ends."""
+    if not needed:
+        return Allow()
+    clear = f"compliance-agent approve {incident_id} --reason ..."
+    if approval is None:
+        return Hold(HoldKind.APPROVAL, "it disrupts work, so a person is asked first", None, clear)
+    if approval.plan_digest != digest:
+        return Hold(HoldKind.APPROVAL, "the plan has changed since it was approved", None, clear)
+    if approval.until.is_over(now):
+        return Hold(HoldKind.APPROVAL, f"the approval by {approval.actor} has expired", None, clear)
+    return Allow(f"approved by {approval.actor}")

@@ -1,0 +1,67 @@
+"""What people are told of suppressions that end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapUpdate, Phase, reason
+from compliance_agent.domain.observation import Verdict
+from compliance_agent.domain.outcome import Alert, OutcomeKind
+
+if TYPE_CHECKING:
+    from compliance_agent.domain.gate.flap import FlapRow
+    from compliance_agent.domain.observation import Observation
+    from compliance_agent.domain.timeline import Instant
+    from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.scan import TargetScan
+
+_SAYS = {
+    Verdict.PASS: "it passes now",
+    Verdict.FAIL: "it still fails, so one try is made",
+    Verdict.NOT_APPLICABLE: "it does not apply any more",
+}
+
+
+def tell_ended_suppressions(engine: Engine, scan: TargetScan, now: Instant) -> None:
+    """Report the current state of each check of this scan whose suppression is over: once."""
+    rows = {row.check_id: row for row in engine.store.flaps() if row.target_id == scan.target.target_id}
+    for seen in scan.observations:
+        row = rows.get(seen.check_id)
+        if row is None or row.site_id != scan.target.site_id or not _is_over(engine, row, now):
+            continue
+        event = FlapEvent(FlapEventKind.ENDED, now.elapsed_s, now.wall)
+        update = FlapUpdate(row.fingerprint, row.site_id, row.target_id, row.check_id, (event,), engine.policy.flap)
+        engine.store.change_flap(update, alerts=[_alert(engine, row, seen, now)])
+        engine.events.emit("suppression.ended", target=row.target_id, check=row.check_id, verdict=seen.verdict.value)
+
+
+def _is_over(engine: Engine, row: FlapRow, now: Instant) -> bool:
+    state, compiled = row.state, engine.catalogue.get(row.check_id)
+    if state.phase is not Phase.OPEN or state.told or now.elapsed_s < state.until_s or compiled is None:
+        return False
+    effects = compiled.runbook.effects
+    return not engine.policy.needs_person(effects.disruption, effects.reboot)
+
+
+def _alert(engine: Engine, row: FlapRow, seen: Observation, now: Instant) -> Alert:
+    says = _SAYS.get(seen.verdict, f"it could not be assessed: {seen.reason}")
+    summary = f"{row.place}: the pause is over; {says} (it was paused because {reason(row.state, engine.policy.flap)})"
+    return Alert(
+        dedupe_key=f"suppression ended/{row.fingerprint}/{row.state.opened_s}",
+        kind=OutcomeKind.ALERTED,
+        name="suppression ended",
+        summary=summary,
+        document={
+            "schema": "alert/v1",
+            "kind": OutcomeKind.ALERTED.value,
+            "name": "suppression ended",
+            "site_id": row.site_id,
+            "target_id": row.target_id,
+            "check_id": row.check_id,
+            "verdict": seen.verdict.value,
+            "observation": seen.reason,
+            "reason": summary,
+            "detected_at": now.wall.isoformat(),
+        },
+        raised_at=now.wall,
+    )

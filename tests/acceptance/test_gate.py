@@ -1,0 +1,209 @@
+"""The gate over the command line: pause, waivers, approvals, flaps, windows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.cli import outcomes
+from tests.support.local_site import HEALS, LocalSite
+
+PLACE = f"front-desk/{HEALS}"
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = LocalSite(tmp_path).write()
+    site.say("bad")
+    return site
+
+
+def settle(site, *arguments: str):
+    document, code = site.json("apply", "--yes", *arguments)
+    return outcomes(document)[HEALS], code
+
+
+def relapse(site, times: int = 3) -> None:
+    for _ in range(times):
+        site("apply", "--yes")
+        site.say("bad")
+
+
+def test_a_pause_holds_and_resume_lets_go(site):
+    assert site("pause", "--for", "2h", "--reason", "works on the network").returncode == 0
+    assert settle(site) == ("deferred", 2)
+    assert site.says() == "bad"
+    assert "works on the network" in site("status").stdout
+    assert site("resume", "--reason", "done").returncode == 0
+    assert settle(site) == ("remediated", 0)
+    assert site.rows("SELECT kind, reason FROM person_action ORDER BY action_id") == [
+        ("paused", "works on the network"),
+        ("resumed", "done"),
+    ]
+
+
+def test_the_pause_file_stops_healing_and_resume_says_so(site):
+    site("status")
+    site.state.mkdir(exist_ok=True)
+    (site.state / "PAUSE").write_text("auditors in the house\n")
+    done = site("plan")
+    assert "auditors in the house" in done.stdout
+    assert settle(site)[0] == "deferred"
+    (site.state / "PAUSE").unlink()
+    assert settle(site)[0] == "remediated"
+
+
+@pytest.mark.parametrize("arguments", [("pause",), ("resume",), ("waivers", "add", PLACE, "--until", "1d")])
+def test_nobody_decides_without_a_reason(site, arguments):
+    assert site(*arguments).returncode == 64
+
+
+def test_resuming_what_is_not_paused_is_an_error(site):
+    done = site("resume", "--reason", "x")
+    assert done.returncode == 1
+    assert "not paused" in done.stderr
+
+
+def test_a_waiver_is_in_every_report_and_can_be_withdrawn(site):
+    assert site("waivers", "add", PLACE, "--until", "30d", "--reason", "replaced in May").returncode == 0
+    assert settle(site) == ("waived", 0)
+    for command in ("plan", "status"):
+        document, _ = site.json(command)
+        assert [row["place"] for row in document["waivers"]] == [PLACE]
+        assert "replaced in May" in site(command).stdout
+    assert site("waivers", "withdraw", PLACE, "--reason", "here it stays").returncode == 0
+    assert settle(site)[0] == "remediated"
+
+
+@pytest.mark.parametrize("place", ["nobody/TEST-FILE-001", "front-desk/NO-SUCH-001", "front-desk"])
+def test_a_waiver_names_a_check_on_a_target(site, place):
+    assert site("waivers", "add", place, "--until", "1d", "--reason", "x").returncode == 64
+
+
+def test_what_keeps_coming_back_is_suppressed_explained_and_never_shown_as_compliant(site):
+    relapse(site)
+    assert settle(site) == ("suppressed", 3)
+    assert site("status").returncode == 3
+    assert site("plan").returncode == 3
+    listed = site("flaps", "list")
+    assert listed.returncode == 3
+    assert f"Paused: {PLACE}: it came back 3 times" in listed.stdout
+    assert f"flaps clear {PLACE} --reason" in listed.stdout
+    document, _ = site.json("flaps", "explain", PLACE)
+    assert (document["phase"], document["came_back"], document["limit"]) == ("open", 3, "2000")
+
+
+def test_clearing_lets_it_be_tried_again_and_can_be_undone(site):
+    relapse(site)
+    assert settle(site)[0] == "suppressed"
+    assert site("flaps", "clear", PLACE, "--reason", "policy mended").returncode == 0
+    plan, _ = site.json("plan")
+    assert outcomes(plan)[HEALS] == "would_change"
+    assert site("flaps", "clear", PLACE, "--undo", "--reason", "it was not").returncode == 0
+    assert settle(site)[0] == "suppressed"
+    again = site("flaps", "clear", PLACE, "--undo", "--reason", "twice")
+    assert again.returncode == 1
+
+
+def test_clearing_once_allows_one_try_and_keeps_the_score(site):
+    relapse(site)
+    assert settle(site)[0] == "suppressed"
+    assert site("flaps", "clear", PLACE, "--once", "--reason", "one more").returncode == 0
+    assert settle(site)[0] == "remediated"
+    site.say("bad")
+    assert settle(site)[0] == "suppressed"
+
+
+def test_a_person_can_hold_a_check_for_a_while(site):
+    assert site("flaps", "clear", PLACE, "--until", "12h", "--reason", "vendor works on it").returncode == 0
+    assert settle(site) == ("suppressed", 3)
+
+
+def test_explain_shows_every_part_of_the_gate_in_order(site, tmp_path):
+    site("pause", "--reason", "works")
+    plan, _ = site.json("plan")
+    incident = plan["targets"][0]["checks"][0]["incident"]
+    path = tmp_path / "incident.json"
+    path.write_text(json.dumps(incident))
+    document, _ = site.json("explain", str(path))
+    gate = document["rules"][0]["gate"]
+    assert [part["gate"] for part in gate] == [
+        "kill_switch",
+        "waiver",
+        "undone",
+        "flap",
+        "breaker",
+        "attempts",
+        "cooldown",
+        "window",
+        "blast_limit",
+        "approval",
+    ]
+    assert [part["gate"] for part in gate if not part["allows"]] == ["kill_switch"]
+    assert gate[0]["clear_with"] == "compliance-agent resume --reason ..."
+
+
+def test_a_runbook_that_disrupts_waits_for_a_persons_word(tmp_path):
+    site = LocalSite(tmp_path).write()
+    content = tmp_path / "content" / f"{HEALS}.yaml"
+    content.write_text(content.read_text().replace("facts:", "effects: {disruption: high}\nfacts:", 1))
+    site.say("bad")
+    assert settle(site) == ("awaiting_approval", 3)
+    document, code = site.json("approve")
+    assert code == 3
+    (request,) = document["requests"]
+    assert site("approve", request["incident"], "--reason", "tonight is fine").returncode == 0
+    assert settle(site) == ("remediated", 0)
+    site.say("bad")
+    assert settle(site)[0] == "awaiting_approval", "an approval serves once"
+
+
+def test_an_approval_of_another_plan_is_none(tmp_path):
+    site = LocalSite(tmp_path).write()
+    content = tmp_path / "content" / f"{HEALS}.yaml"
+    text = content.read_text().replace("facts:", "effects: {disruption: high}\nfacts:", 1)
+    content.write_text(text)
+    site.say("bad")
+    settle(site)
+    (request,) = site.json("approve")[0]["requests"]
+    site("approve", request["incident"], "--reason", "tonight is fine")
+    content.write_text(text.replace("printf good", "printf  good"))
+    document, _ = site.json("apply", "--yes")
+    (check,) = document["targets"][0]["checks"]
+    assert check["outcome"] == "awaiting_approval"
+    assert "changed since it was approved" in check["outcome_reason"]
+
+
+def test_outside_its_maintenance_window_a_target_is_only_scanned(tmp_path):
+    never = (
+        "gate: {cooldown_s: 0, windows: [{name: past, start: '00:00', end: '00:01', timezone: UTC, days: [mon]},"
+        " {name: other, start: '00:00', end: '00:01', timezone: Asia/Tokyo, days: [wed]}]}"
+    )
+    site = LocalSite(tmp_path).write()
+    site.settings.write_text(site.settings.read_text().replace("gate: {cooldown_s: 0}", never))
+    site.say("bad")
+    kind, code = settle(site)
+    assert (kind, code) == ("deferred", 2)
+
+
+def test_a_wrong_time_zone_is_named_with_its_place(tmp_path):
+    site = LocalSite(tmp_path).write()
+    wrong = "gate: {windows: [{name: night, start: '22:00', end: '05:00', timezone: Mars/Olympus}]}"
+    site.settings.write_text(site.settings.read_text().replace("gate: {cooldown_s: 0}", wrong))
+    done = site("plan")
+    assert done.returncode == 1
+    assert "gate.windows[0].timezone: there is no time zone 'Mars/Olympus'" in done.stderr
+
+
+def test_a_blast_limit_leaves_the_rest_for_later(tmp_path):
+    names = [f"TEST-FILE-00{number}" for number in (1, 2, 3)]
+    site = LocalSite(tmp_path, dict.fromkeys(names, 'printf good >"$PARAM_PATH"')).write()
+    limited = "gate: {cooldown_s: 0, limits: {target_hour: 2}}"
+    site.settings.write_text(site.settings.read_text().replace("gate: {cooldown_s: 0}", limited))
+    for name in names:
+        site.say("bad", name)
+    document, _ = site.json("plan")
+    assert set(outcomes(document).values()) == {"would_change"}, "a plan uses nothing up"
+    document, _ = site.json("apply", "--yes")
+    assert sorted(outcomes(document).values()) == ["deferred", "remediated", "remediated"]
