@@ -26,10 +26,9 @@ def no_name_server(monkeypatch):
     """Answer for addresses only, as an appliance does whose name servers are gone."""
     real = socket.getaddrinfo
 
-    def numbers_only(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
-        flags = options.pop("flags", 0) | socket.AI_NUMERICHOST
+    def numbers_only(host: Any, port: Any = None, **options: Any) -> Any:
         try:
-            return real(host, port, *arguments, flags=flags, **options)
+            return real(host, port, **{**options, "flags": options.get("flags", 0) | socket.AI_NUMERICHOST})
         except socket.gaierror:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution") from None
 

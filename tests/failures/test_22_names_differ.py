@@ -15,8 +15,8 @@ from compliance_agent.domain.incident import Incident
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.rule_lint import FindingKind, lint
 from compliance_agent.engine.admission import admit
+from compliance_agent.testing import NOON
 from tests.support.content import shipped
-from tests.support.state import NOON
 from tests.support.turns import rule
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def incident_of(compiled: CompiledRunbook) -> Incident:
     """Return an incident as the scanner raises it."""
     book = compiled.runbook
-    return Incident("i", "clinic", "srv01", "srv01", "linux", "debian", book.id, book.check_type, book.severity, NOON, NOON)
+    return Incident(
+        "i", "clinic", "srv01", "srv01", "linux", "debian", book.id, book.check_type, book.severity, NOON, NOON
+    )
 
 
 def test_every_check_that_is_shipped_has_a_rule_that_matches_its_incidents() -> None:

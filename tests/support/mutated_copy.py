@@ -93,5 +93,7 @@ class MutatedCopy:
         text = done.stdout + done.stderr
         assert report.exists(), text
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        outcomes = {one["test"]: (one["outcome"], one["exception"]) for one in found["reports"] if one["when"] == "call"}
+        outcomes = {
+            one["test"]: (one["outcome"], one["exception"]) for one in found["reports"] if one["when"] == "call"
+        }
         return Verdict(done.returncode, found["package"], outcomes, text)

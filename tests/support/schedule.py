@@ -28,7 +28,8 @@ class _Pool:
 
     def submit(self, work: Callable[..., None], *arguments: Any) -> Future[None]:
         future: Future[None] = Future()
-        future.set_result(work(*arguments))
+        work(*arguments)
+        future.set_result(None)
         return future
 
     def __enter__(self) -> Self:
