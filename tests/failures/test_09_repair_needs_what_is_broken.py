@@ -26,9 +26,11 @@ def no_name_server(monkeypatch):
     """Answer for addresses only, as an appliance does whose name servers are gone."""
     real = socket.getaddrinfo
 
-    def numbers_only(host: Any, port: Any = None, **options: Any) -> Any:
+    def numbers_only(host: Any, port: Any = None, family: int = 0, *more: int, **named: int) -> Any:
+        kind, proto, flags = (*more, 0, 0, 0)[:3]
+        kind = named.get("type", kind)
         try:
-            return real(host, port, **{**options, "flags": options.get("flags", 0) | socket.AI_NUMERICHOST})
+            return real(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
         except socket.gaierror:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution") from None
 
