@@ -27,5 +27,5 @@ def test_a_stream_that_nobody_reads_first_does_not_hold_up_the_other(tmp_path: P
     with start_sshd(tmp_path) as server:
         transport = SshTransport(SshOptions(), KnownHosts.load([server.known_hosts]), CredentialReader())
         with transport.open(server.target()) as session:
-            result = session.run(script, timeout_s=20, output_max_bytes=100)
+            result = session.run(script, timeout_s=10, output_max_bytes=100)
     assert result.stdout == b"came this far\n"

@@ -1,7 +1,8 @@
 """Failure 36: telemetry bursts had the check-ins rate-limited; a healthy site showed as offline.
 
 Here a sign of life goes before everything else that waits, in the same batch, and a receiver that says "slow down" is
-obeyed once for all of it: the next thing that it hears is again the newest sign of life.
+obeyed once for all of it: the next thing that it hears is again the newest sign of life. Issue 6 brings the other side,
+which must not count them together either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Also: a pinned certificate was rotated, and the agent had no way back.
 
 Here a changed host key is told as that, with both fingerprints and what to do, nothing is sent to that machine, and a
-key may be pinned beside the old one before the change.
+key may be pinned beside the old one before the change. Issue 6 does the same for Central Command's own.
 """
 
 from __future__ import annotations

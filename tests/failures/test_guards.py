@@ -22,7 +22,9 @@ raises. A name that is not there or a syntax error would only prove that the rep
 
 @pytest.fixture(scope="session")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MutatedCopy]:
-    return MutatedCopy(tmp_path_factory.mktemp("product"))
+    made = MutatedCopy(tmp_path_factory.mktemp("product"))
+    yield made
+    made.close()
 
 
 def needs(guard: Guard) -> list[pytest.MarkDecorator]:

@@ -55,6 +55,7 @@ class MutatedCopy:
         # Compiled files that are checked by content: a change within one tick of the clock is seen, too.
         mode = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(folder / "compliance_agent", quiet=1, invalidation_mode=mode)
+        self._pytest = self._start()
 
     @contextmanager
     def without(self, file: str, old: str, new: str) -> Iterator[None]:
@@ -71,29 +72,41 @@ class MutatedCopy:
 
     def run(self, *tests: str) -> Verdict:
         """Run tests of this copy in a process of their own."""
-        report = self.folder / "report.json"
-        report.unlink(missing_ok=True)
+        report, output = self.folder / "report.json", self.folder / "output.txt"
+        for file in (report, output):
+            file.unlink(missing_ok=True)
         options = ["-q", "-p", "tests.support.report_file", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(_BELONGS_TO_THIS_RUN)}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=self.folder,
-            env={
-                **kept,
-                "PYTHONPATH": str(self.folder),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "REPORT_FILE": str(report),
-                "CI": "true",
-            },
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-        text = done.stdout + done.stderr
+        options += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]  # imported to be quick
+        assert self._pytest.stdin is not None
+        assert self._pytest.stdout is not None
+        self._pytest.stdin.write(json.dumps({"arguments": [*options, *tests], "output": str(output)}) + "\n")
+        self._pytest.stdin.flush()
+        exit_code = int(self._pytest.stdout.readline())
+        text = output.read_text(encoding="utf-8")
         assert report.exists(), text
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         outcomes = {
             one["test"]: (one["outcome"], one["exception"]) for one in found["reports"] if one["when"] == "call"
         }
-        return Verdict(done.returncode, found["package"], outcomes, text)
+        return Verdict(exit_code, found["package"], outcomes, text)
+
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        self._pytest.communicate(timeout=_TIMEOUT_S)
+
+    def _start(self) -> subprocess.Popen[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(_BELONGS_TO_THIS_RUN)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm_pytest"],
+            cwd=self.folder,
+            env={
+                **kept,
+                "PYTHONPATH": str(self.folder),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "REPORT_FILE": str(self.folder / "report.json"),
+                "CI": "true",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
