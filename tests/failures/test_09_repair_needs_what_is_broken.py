@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def no_name_server(monkeypatch):
+def take_name_servers_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer for addresses only, as an appliance does whose name servers are gone."""
     real = socket.getaddrinfo
 
@@ -39,15 +38,19 @@ def no_name_server(monkeypatch):
     monkeypatch.setattr(socket, "getfqdn", numbers_only)
 
 
-def test_without_name_servers_a_machine_is_reached_by_its_address(tmp_path: Path, no_name_server: None) -> None:
+def test_without_name_servers_a_machine_is_reached_by_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with start_sshd(tmp_path) as server:
+        take_name_servers_away(monkeypatch)
         transport = SshTransport(SshOptions(), KnownHosts.load([server.known_hosts]), CredentialReader())
         with transport.open(server.target()) as session:
             assert session.run("echo here", timeout_s=60, output_max_bytes=10).stdout == b"here\n"
 
 
-def test_a_name_that_does_not_resolve_is_told_as_that(tmp_path: Path, no_name_server: None) -> None:
+def test_a_name_that_does_not_resolve_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with start_sshd(tmp_path) as server:
+        take_name_servers_away(monkeypatch)
         transport = SshTransport(SshOptions(), KnownHosts.load([server.known_hosts]), CredentialReader())
         with pytest.raises(TransportError, match="'dc01' does not resolve") as caught:
             transport.open(server.target(host="dc01"))

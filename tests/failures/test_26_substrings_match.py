@@ -18,9 +18,11 @@ from tests.support.turns import make_world
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compliance_agent.domain.json_value import JsonValue
+
 
 @pytest.mark.parametrize("pattern", [{"target_id": "group1"}, {"tags": ["group1"]}, {"target_id": {"$in": ["group1"]}}])
-def test_a_rule_for_group1_leaves_group16_alone(pattern: dict[str, object]) -> None:
+def test_a_rule_for_group1_leaves_group16_alone(pattern: dict[str, JsonValue]) -> None:
     rule = compile_pattern(pattern)
     assert rule.matches({"target_id": "group1", "tags": ["group1"]})
     assert not rule.matches({"target_id": "group16", "tags": ["group16"]})
