@@ -38,7 +38,7 @@ set-up-bench: ## .venv with what developers need and the engines that benchmarks
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
 
-chaos: set-up-system set-up-dev ## kill the agent 2,000 times at random, and have every single write fail (about 20 minutes; CHAOS_KILLS, CHAOS_SEED)
+chaos: set-up-system set-up-dev ## kill the agent 2,000 times at random, and have every single write fail (about 8 minutes; CHAOS_KILLS, CHAOS_SEED)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-2000} CHAOS_EVERY_WRITE=1 $(BIN)/pytest -n 2 --dist worksteal -rP tests/chaos $(PYTEST)
 
 bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the verified fix, at default settings (about 6 minutes)

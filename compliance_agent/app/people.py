@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from compliance_agent.adapters.store.gate_codec import flap_state, written
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.sqlite import SqliteStore
+from compliance_agent.domain.evidence.drafts import ActionKind as EvidenceActionKind
+from compliance_agent.domain.evidence.drafts import Place, action_draft
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
@@ -20,12 +22,14 @@ from compliance_agent.domain.gate.ledger import (
 )
 from compliance_agent.domain.gate.people import ActionKind, Approval, Pause, PersonAction, Waiver
 from compliance_agent.domain.incident import fingerprint
+from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from compliance_agent.app.assemble import Agent
+    from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.gate.ledger import Change
     from compliance_agent.domain.gate.people import ApprovalRequest, Term
     from compliance_agent.domain.timeline import Instant
@@ -36,7 +40,7 @@ _ACTIONS_SEARCHED = 10_000
 class People:
     """What one person does, now.
 
-    ``record`` is the one way by which an action enters the state, so that a chain of evidence can be added there.
+    ``record`` is the one way by which an action enters the state, together with its entry in the chain of evidence.
     """
 
     def __init__(self, agent: Agent, *, actor: str, reason: str, now: Instant) -> None:
@@ -72,7 +76,19 @@ class People:
             until=until.wall if until else None,
             details=details,
         )
-        store.record_action(action, changes)
+        store.record_action(action, changes, attachments=Attachments(evidence=(self._draft(action),)))
+
+    def _draft(self, action: PersonAction) -> EvidenceDraft:
+        """Return the entry of evidence for an action."""
+        return action_draft(
+            EvidenceActionKind(action.kind.value),
+            Place(self._agent.settings.site_id, action.target_id, action.check_id),
+            actor=action.actor,
+            reason=action.reason,
+            at=action.at,
+            until=action.until,
+            details=action.details,
+        )
 
     def pause(self, until: Term | None) -> None:
         """Stop all healing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compliance_agent.domain.gate.decision import HoldKind
 from tests.support.cli import Site, outcomes, verdicts
 from tests.support.overlay import overlay_machine
 
@@ -122,7 +123,7 @@ def test_explain_names_the_winner_and_the_gates_answer(site):
     document = json.loads(done.stdout)
     assert document["winner"] == "L1-LIN-PERM-001"
     winner = next(row for row in document["rules"] if row["rule"] == document["winner"])
-    assert [gate["allows"] for gate in winner["gate"]] == [True] * 4
+    assert [gate["allows"] for gate in winner["gate"]] == [True] * len(HoldKind)
     loser = next(row for row in document["rules"] if row["rule"] == "L1-LIN-BANNER-001")
     assert loser["clauses"][0]["holds"] is False
 

@@ -138,6 +138,7 @@ def test_values_that_python_takes_for_equal_are_told_apart(seed) -> None:
         (texts, "OCCURRENCES_MAX", 1),
         (texts, "SET_SIZE_MAX", 1),
         (parts, "SHAPES_MAX", 0),
+        (parts, "PART_SHAPES_MAX", 0),
         (parts, "PARTS_MAX", 0),
         (build, "DEPTH_MAX", 1),
         (build, "DULL_KEYS", 1_000),
@@ -146,6 +147,8 @@ def test_values_that_python_takes_for_equal_are_told_apart(seed) -> None:
 )
 def test_every_way_of_indexing_answers_like_the_reference(monkeypatch, module, name, value) -> None:
     monkeypatch.setattr(module, name, value)
+    if name == "PART_SHAPES_MAX":
+        monkeypatch.setattr(parts, "SHAPES_MAX", 0)
     rng = seeded(7)
     for _ in range(4):
         assert_same([compiled(small_pattern(rng)) for _ in range(250)], [small_document(rng) for _ in range(100)])

@@ -150,6 +150,8 @@ def _by_what_tells_most(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     A row goes by a test when it has no choice, or when its choices are of fields that hardly tell rows
     apart (a platform, a severity) while its test does (a prefix, say).
     """
+    if not any(row.tests for row in rows):
+        return [row for row in rows if row.choices], []
     keys: dict[Path, set[Key]] = defaultdict(set)
     for row in rows:
         for path, choice in row.choices.items():
@@ -174,8 +176,12 @@ def _best_path(rows: Iterable[Row]) -> Path:
     keys: dict[Path, set[Key]] = defaultdict(set)
     for row in rows:
         for path, choice in row.choices.items():
-            weights[path] += 1 / len(choice.keys)
-            keys[path].update(choice.keys)
+            if len(choice.keys) == 1:
+                weights[path] += 1
+                keys[path].add(choice.keys[0])
+            else:
+                weights[path] += 1 / len(choice.keys)
+                keys[path].update(choice.keys)
     return min(weights, key=lambda path: (-weights[path] * log2(1 + len(keys[path])), path))
 
 

@@ -1,4 +1,9 @@
-"""The functions of one index: generated ones for its common shapes, an interpreter for the rest."""
+"""The functions of one index.
+
+Its common shapes get a function each. A node of a rare shape is taken apart: it visits one small node for
+each of its parts, and a candidate becomes a chain of conditions. Small nodes have few shapes, which get
+functions of their own; beyond ``PART_SHAPES_MAX`` of them an interpreter does the same.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +14,20 @@ from compliance_agent.domain.pattern_index import leaves, texts
 from compliance_agent.domain.pattern_index.reading import Parsed, Picked, reader
 from compliance_agent.domain.pattern_index.rows import ABSENT
 from compliance_agent.domain.pattern_index.straight import function_for
-from compliance_agent.domain.pattern_index.tree import NO_BOX, Shape
+from compliance_agent.domain.pattern_index.tree import NO_BOX, Part, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from compliance_agent.domain.pattern_index.reading import Form, Reading
     from compliance_agent.domain.pattern_index.rows import Path
-    from compliance_agent.domain.pattern_index.tree import Lookup, Node, Part, Run, Target
+    from compliance_agent.domain.pattern_index.tree import Lookup, Node, Run, Target
 
 SHAPES_MAX: Final = 64
-"""Most functions that one index has generated; each takes about a third of a millisecond."""
+"""Most shapes of whole nodes for which functions are generated; each takes about a third of a millisecond."""
+
+PART_SHAPES_MAX: Final = 256
+"""The same for the shapes of small nodes."""
 
 PARTS_MAX: Final = 24
 """Most parts of a node for which a function is generated."""
@@ -37,9 +45,12 @@ class Shapes:
     """Makes nodes, and gives each the functions that visit it."""
 
     def __init__(self) -> None:
-        """Start with the interpreter alone."""
+        """Start with what serves rare shapes."""
         self._shapes: dict[tuple[Any, ...], Shape] = {}
-        self._any = Shape()
+        self._small: dict[tuple[Any, ...], Shape] = {}
+        self._each, self._any = Shape(), Shape()
+        self._each.parsed = _visit_each_parsed
+        self._each.picked = _visit_each_picked
         self._any.parsed = interpreter(Parsed())
 
     def node(self, hits: list[int], parts: Sequence[Part], *, is_root: bool = False) -> Node:
@@ -48,43 +59,84 @@ class Shapes:
         shape = self._shapes.get(key)
         if shape is None:
             if len(parts) > PARTS_MAX or (len(self._shapes) >= SHAPES_MAX and not is_root):
-                return (self._any, hits, tuple((*part.shape, part.data) for part in parts))
-            shape = self._shapes[key] = Shape(tuple(part.shape for part in parts), with_hits=bool(hits))
-            shape.parsed = function_for(shape, Parsed())
+                small = tuple(self._small_node(part) for part in parts)
+                return small[0] if len(small) == 1 and not hits else (self._each, hits, small)
+            shape = self._shapes[key] = _shape_of(parts, with_hits=bool(hits))
         return (shape, hits, *(part.data for part in parts))
+
+    def _small_node(self, part: Part) -> Node:
+        """Return a node that does one thing."""
+        kind, *about = part.shape
+        if kind == "candidate":
+            return self._chain(about[0], part.data)
+        shape = self._small.get(part.shape)
+        if shape is None:
+            if len(self._small) >= PART_SHAPES_MAX:
+                return (self._any, [], (*part.shape, part.data))
+            shape = self._small[part.shape] = _shape_of((part,), with_hits=False)
+        return (shape, [], part.data)
+
+    def _chain(self, conditions: Sequence[tuple[str, Path]], data: Sequence[Any]) -> Node:
+        """Return a node for each condition of a candidate, one below the other."""
+        target: Target = data[0]
+        for condition, wanted in zip(reversed(conditions), reversed(data[1:]), strict=True):
+            target = self._small_node(Part(("when", condition), (wanted, target)))
+        assert isinstance(target, tuple)  # noqa: S101 - a candidate has a condition; narrows the type for mypy
+        return target
 
     def pick(self, form: Form) -> None:
         """Make the functions for documents of picked fields. Doing it again makes the same again."""
         reading = Picked(form)
-        for shape in self._shapes.values():
+        for shape in (*self._shapes.values(), *self._small.values()):
             shape.picked = function_for(shape, reading)
         self._any.picked = interpreter(reading)
 
 
+def _shape_of(parts: Sequence[Part], *, with_hits: bool) -> Shape:
+    shape = Shape(tuple(part.shape for part in parts), with_hits=with_hits)
+    shape.parsed = function_for(shape, Parsed())
+    return shape
+
+
+def _visit_each_parsed(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - a mapping
+    _, hits, small = node
+    found += hits
+    for one in small:
+        run = one[0].parsed
+        run(one, document, found)
+
+
+def _visit_each_picked(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - picked fields
+    _, hits, small = node
+    found += hits
+    for one in small:
+        run = one[0].picked
+        run(one, document, found)
+
+
 def interpreter(reading: Reading) -> Run:
-    """Return a function that visits nodes of any shape: their third item is each part's shape with its data."""
+    """Return a function that visits small nodes of any shape: their third item is the part's shape with its data."""
     read = _Readers(reading)
     name = reading.name
 
-    def run(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - a dict or picked fields
-        _, hits, parts = node
-        found += hits
-        for kind, *about, data in parts:
-            for target in _targets_of(kind, about, data, document, read):
-                if isinstance(target, int):
-                    found.append(target)
-                elif isinstance(target, tuple):
-                    getattr(target[0], name)(target, document, found)
-                else:
-                    found += target
+    def run(node: Node, document: Any, found: list[int]) -> None:  # noqa: ANN401 - a mapping or picked fields
+        kind, *about, data = node[2]
+        for target in _targets_of(kind, about, data, document, read):
+            if isinstance(target, int):
+                found.append(target)
+            elif isinstance(target, tuple):
+                getattr(target[0], name)(target, document, found)
+            else:
+                found += target
 
     return run
 
 
 def _targets_of(kind: str, about: list[Any], data: Any, document: object, read: _Readers) -> Iterable[Target]:  # noqa: ANN401 - each kind has its own
     """Return what one part of a node leads to."""
-    if kind == "candidate":
-        return (data[0],) if _holds(about[0], data, document, read) else ()
+    if kind == "when":
+        operation, path = about[0]
+        return (data[1],) if _CONDITIONS[operation](read[path](document), data[0]) else ()
     if kind in {"present", "absent"}:
         return [target for name, target in data[1].items() if _is(kind, read[*about[0], name](document))]
     value = read[about[0]](document)
@@ -111,19 +163,13 @@ class _Readers(dict["Path", "Callable[[Any], object]"]):
         return read
 
 
+def _tests(value: object, test: Callable[[object], bool]) -> bool:
+    return value is not NO_BOX and test(Missing.MISSING if value is ABSENT else value)
+
+
 _CONDITIONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "equals": lambda value, wanted: bool(value == wanted),
     "in": lambda value, wanted: value in wanted,
     "prefix": lambda value, wanted: isinstance(value, str) and value.startswith(wanted),
+    "test": _tests,
 }
-
-
-def _holds(conditions: tuple[tuple[str, Path], ...], data: Sequence[Any], document: object, read: _Readers) -> bool:
-    for (operation, path), expected in zip(conditions, data[1:], strict=True):
-        value = read[path](document)
-        if operation == "test":
-            if value is NO_BOX or not expected(Missing.MISSING if value is ABSENT else value):
-                return False
-        elif not _CONDITIONS[operation](value, expected):
-            return False
-    return True

@@ -3,7 +3,7 @@
 Nodes come in few shapes: which places they look at, and what for. For each shape one function is generated,
 as ``dataclasses`` does for classes, and serves all nodes of that shape. The source holds numbers and our own
 names only; keys of fields, tables and tests are handed over as values, so nothing that a rule says ever
-becomes code. ``parts.interpreter`` does the same for nodes of any shape, more slowly, and is what rare shapes get.
+becomes code. ``parts`` tells what rare shapes get.
 """
 
 from __future__ import annotations
@@ -183,6 +183,8 @@ class _Writer:
         """Write what one part does."""
         if kind == "candidate":
             self._candidate(data, *about)
+        elif kind == "when":
+            self._when(data, *about)
         elif kind == "present":
             self._present(data, *about)
         elif kind == "absent":
@@ -246,17 +248,27 @@ class _Writer:
     def _candidate(self, data: str, conditions: tuple[tuple[str, Path], ...]) -> None:
         """Write the conditions one in the other, so that what the next one needs is fetched only then."""
         margin, fetched = self._margin, set(self._fetched)
-        for number, (operation, path) in enumerate(conditions, start=1):
-            value = self._value(path)
-            if operation == "test":
-                there = self._there(path[:-1])
-                test = f"{data}[{number}](MISSING if {value} is ABSENT else {value})"
-                self.line(f"if {there} and {test}:" if there else f"if {test}:")
-            else:
-                self.line(f"if {_CONDITIONS[operation].format(value=value, wanted=f'{data}[{number}]')}:")
-            self._margin += "    "
+        for number, condition in enumerate(conditions, start=1):
+            self._begin_if(condition, f"{data}[{number}]")
         self.line(f"found.append({data}[0])")
         self._margin, self._fetched = margin, fetched
+
+    def _when(self, data: str, condition: tuple[str, Path]) -> None:
+        margin, fetched = self._margin, set(self._fetched)
+        self._begin_if(condition, f"{data}[0]")
+        self._template(f"target = {data}[1]\n" + _REACH)
+        self._margin, self._fetched = margin, fetched
+
+    def _begin_if(self, condition: tuple[str, Path], wanted: str) -> None:
+        operation, path = condition
+        value = self._value(path)
+        if operation == "test":
+            there = self._there(path[:-1])
+            test = f"{wanted}(MISSING if {value} is ABSENT else {value})"
+            self.line(f"if {there} and {test}:" if there else f"if {test}:")
+        else:
+            self.line(f"if {_CONDITIONS[operation].format(value=value, wanted=wanted)}:")
+        self._margin += "    "
 
     def _present(self, data: str, path: Path, names: tuple[str, ...]) -> None:
         box = self._box(path)
