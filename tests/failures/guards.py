@@ -368,6 +368,13 @@ GUARDS: Final = (
         "test_36_telemetry_bursts_and_checkins.py::test_a_sign_of_life_goes_before_a_burst_of_telemetry",
     ),
     Guard(
+        "36",
+        f"{_STORE}/reads.py",
+        "ORDER BY rank = 0 DESC, rank DESC, sequence LIMIT ?2",
+        "ORDER BY sequence LIMIT ?2",
+        "test_36_telemetry_bursts_and_checkins.py::test_the_state_file_hands_it_out_first_too",
+    ),
+    Guard(
         "37",
         f"{_SSH}/local.py",
         'return {"PATH": SEARCH_PATH,',
