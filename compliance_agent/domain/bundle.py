@@ -11,7 +11,7 @@ Layout of the output (one line each; ``N`` is the nonce)::
     N B <step>          the step begins
     N P <step>          it was not run: it needs root and the session has none
     O <text>            a line of its standard output
-    E <text>            a line of its standard error (the first 1,000 bytes)
+    E <text>            a line of its standard error (the first and the last 1,000 bytes)
     R <code>            how it exited
     N E <step> <code>   the step is over; code 124 or 137 means that its time was up
 """
@@ -39,12 +39,13 @@ _PATH: Final = (
 )
 
 # Runs one step: "$1" is its script, "$2" the output cap. File descriptor 4 is the real output, 3
-# carries the exit code past the pipes. Standard error beyond its cap is read and dropped, so that a
-# chatty step is not killed by a closed pipe. The outer `timeout` covers this whole shell, so a child
-# that the step leaves behind with the pipe open cannot hold the session.
+# carries the exit code past the pipes. Of a flood on standard error the middle is read and dropped, so
+# that a chatty step is not killed by a closed pipe; the end stays, since the cause stands there. The
+# outer `timeout` covers this whole shell, so a child that the step leaves behind with the pipe open
+# cannot hold the session.
 _STEP_SHELL: Final = r"""exec 4>&1
 s=$({ { { /bin/sh -c "$1" sh </dev/null 3>&- 4>&-; printf '\nR %s\n' "$?" >&3; } | head -c "$2" |
-sed 's/^/O /' >&4; } 2>&1 | { head -c 1000; cat >/dev/null; } | sed 's/^/E /'; } 3>&1)
+sed 's/^/O /' >&4; } 2>&1 | { head -c 1000; tail -c 1000; } | sed 's/^/E /'; } 3>&1)
 printf '\n%s\n' "$s"
 printf '%s\n' "$s" | grep -q '^R 0$'"""
 
@@ -95,7 +96,7 @@ class StepResult:
         step_id: Which one.
         exit_code: Its exit code; ``None`` when it never reported one.
         stdout: Its standard output; undecodable bytes are replaced, steering characters written out.
-        stderr: The start of its standard error.
+        stderr: The start and the end of its standard error.
         finished: Whether its closing frame arrived.
         timed_out: Whether its own limit ended it.
         truncated: Whether its output was cut.

@@ -9,15 +9,24 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 RUNBOOK_ID: Final = re.compile(r"^[A-Z][A-Z0-9]*(-[A-Z0-9]+)+$")
 NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 SCRIPT_LENGTH_MAX: Final = 65_536
 """Longest script, in characters; the kernel takes at most 128 KiB for one argument."""
 
+
+def _refuse_blank(script: str) -> str:
+    """Refuse a script that does nothing: a remedy that is one would be run, and fail, again and again."""
+    if all(not line.strip() or line.strip().startswith("#") for line in script.splitlines()):
+        message = "the script holds no command"
+        raise ValueError(message)
+    return script
+
+
 Name = Annotated[str, Field(pattern=NAME)]
-Script = Annotated[str, Field(min_length=1, max_length=SCRIPT_LENGTH_MAX)]
+Script = Annotated[str, Field(min_length=1, max_length=SCRIPT_LENGTH_MAX), AfterValidator(_refuse_blank)]
 JsonObject = dict[str, Any]
 """A pattern or a table of values as read; judged further when the catalogue is loaded."""
 

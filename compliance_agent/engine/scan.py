@@ -107,7 +107,7 @@ def _scan(
         raise TransportError(
             TransportFault.PROTOCOL,
             f"{target.target_id}: the machine answered, but not as a POSIX shell does: {_last_words(run)}",
-            hint="the login needs /bin/sh, timeout, head, sed and grep; no forced command, no restricted shell",
+            hint="the login needs /bin/sh, timeout, head, tail, sed and grep; no forced command, no restricted shell",
         )
     try:
         host = engine.catalogue.host_facts(results[HOST_STEP])

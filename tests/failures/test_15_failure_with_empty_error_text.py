@@ -47,7 +47,7 @@ def test_every_failure_says_what_happened_and_what_to_do(
 
 def test_a_target_without_a_user_is_not_tried_as_root(tmp_path: Path) -> None:
     (tmp_path / "known_hosts").touch()
-    transport = SshTransport(SshOptions(), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
+    transport = SshTransport(SshOptions(1, 1, 1, 1), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
     key = str(make_key(tmp_path / "key"))
     with peer(silent) as untouched, pytest.raises(TransportError, match="names no user") as caught:
         transport.open(

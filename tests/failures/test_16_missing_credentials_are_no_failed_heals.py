@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("field", ["identity_file", "password_file", "become_password_file", None])
 def test_a_missing_credential_is_told_apart_and_nothing_is_tried_without_it(tmp_path: Path, field: str | None) -> None:
     (tmp_path / "known_hosts").touch()
-    transport = SshTransport(SshOptions(), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
+    transport = SshTransport(SshOptions(1, 1, 1, 1), KnownHosts.load([tmp_path / "known_hosts"]), CredentialReader())
     (tmp_path / "password").touch(0o600)
     (tmp_path / "password").write_text("there\n")
     target = Target("t", "site", transport=TransportKind.SSH, host="127.0.0.1", user="u")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
 
 _FREE_BYTES_MIN = 256 * 1024 * 1024
-_TOOLS = ("timeout", "head", "sed", "grep")
+_TOOLS = ("timeout", "head", "tail", "sed", "grep")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,14 @@ def test_output_of_exactly_the_cap_is_not_marked() -> None:
 def test_a_step_that_floods_standard_error_still_ends_well() -> None:
     results = run(BundleStep("a", "head -c 300000 /dev/zero | tr '\\0' e >&2; echo fine"))
     assert results["a"].succeeded
-    assert len(results["a"].stderr) == 1000
+    assert len(results["a"].stderr) == 2000
+
+
+@pytest.mark.parametrize("length", [0, 1, 999, 1000, 1001, 1999, 2000, 2001, 5000])
+def test_of_standard_error_the_start_and_the_end_are_kept(length: int) -> None:
+    said = "".join(f"{number:05}" for number in range(1000))[:length]
+    results = run(BundleStep("a", f"printf %s '{said}' >&2"))
+    assert results["a"].stderr == (said if length <= 2000 else said[:1000] + said[-1000:])
 
 
 def test_a_step_that_kills_its_shell_spoils_only_itself() -> None:
