@@ -7,8 +7,10 @@ repeats at every scan stands once.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -170,7 +172,10 @@ class Line:
 
     def __str__(self) -> str:
         """Return it for people."""
-        return f"{self.at:%a %H:%M}  {self.where:<28}{self.what:<18}{self.why}"
+        start = f"{self.at:%a %H:%M}  {self.where:<29} {self.what:<18}"
+        width = max(100, shutil.get_terminal_size((120, 24)).columns)
+        indent = " " * len(start)
+        return textwrap.fill(self.why, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
 
 
 class Week:
