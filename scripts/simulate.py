@@ -19,9 +19,10 @@ from zoneinfo import ZoneInfo
 
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.store.sqlite import SqliteStore
+from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.gate.ledger import SetApproval
-from compliance_agent.domain.gate.people import ActionKind, Approval, PersonAction, Term
+from compliance_agent.domain.gate.people import Approval, PersonAction, Term
 from compliance_agent.domain.gate.windows import MaintenanceWindow
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.pattern import compile_pattern

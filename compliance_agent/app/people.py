@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compliance_agent.adapters.store.gate_codec import flap_state, written
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.sqlite import SqliteStore
-from compliance_agent.domain.evidence.drafts import ActionKind as EvidenceActionKind
-from compliance_agent.domain.evidence.drafts import Place, action_draft
+from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
@@ -20,7 +19,7 @@ from compliance_agent.domain.gate.ledger import (
     SetPause,
     SetWaiver,
 )
-from compliance_agent.domain.gate.people import ActionKind, Approval, Pause, PersonAction, Waiver
+from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, Waiver
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.errors import ComplianceAgentError
@@ -81,7 +80,7 @@ class People:
     def _draft(self, action: PersonAction) -> EvidenceDraft:
         """Return the entry of evidence for an action."""
         return action_draft(
-            EvidenceActionKind(action.kind.value),
+            action.kind,
             Place(self._agent.settings.site_id, action.target_id, action.check_id),
             actor=action.actor,
             reason=action.reason,

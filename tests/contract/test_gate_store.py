@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from compliance_agent.adapters.store import MemoryStore, SqliteStore, Undo
+from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate import BlastLimits, FlapPolicy, Hold
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase
 from compliance_agent.domain.gate.ledger import (
@@ -22,7 +23,6 @@ from compliance_agent.domain.gate.ledger import (
     SetWaiver,
 )
 from compliance_agent.domain.gate.people import (
-    ActionKind,
     Approval,
     ApprovalRequest,
     Pause,

@@ -15,7 +15,8 @@ from compliance_agent.adapters.store.codec import (
 )
 from compliance_agent.adapters.store.gate_book import PAUSE_KEY
 from compliance_agent.adapters.store.writes import insert
-from compliance_agent.domain.gate.people import ActionKind, PersonAction
+from compliance_agent.domain.evidence.drafts import ActionKind
+from compliance_agent.domain.gate.people import PersonAction
 from compliance_agent.domain.gate.tries import Try
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import Instant

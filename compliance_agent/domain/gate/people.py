@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from compliance_agent.domain.evidence.drafts import ActionKind
     from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.timeline import Instant
@@ -99,18 +99,6 @@ class Approval:
     reason: str
     at: datetime
     until: Term
-
-
-class ActionKind(StrEnum):
-    """What people do to the gate."""
-
-    FLAP_CLEARED = "flap_cleared"
-    FLAP_RESTORED = "flap_restored"
-    APPROVED = "approved"
-    WAIVED = "waived"
-    WAIVER_ENDED = "waiver_ended"
-    PAUSED = "paused"
-    RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate import BlastLimits, GatePolicy
 from compliance_agent.domain.gate.ledger import SetPause
-from compliance_agent.domain.gate.people import ActionKind, Pause, PersonAction
+from compliance_agent.domain.gate.people import Pause, PersonAction
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Mode
