@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -221,7 +222,7 @@ def actions(site) -> list[tuple[str, str, str, str]]:
     assert site("evidence", "export", str(out)).returncode == 0
     assert cli("evidence", "verify", str(out), "--key", str(out / "public-key.pem")).returncode == 0
     lines = [line for one in sorted((out / "chain").iterdir()) for line in one.read_bytes().splitlines()]
-    entries = [read_payload(line) for line in lines]
+    entries: list[Any] = [read_payload(line) for line in lines]
     found = [entry for entry in entries if entry["kind"] == "action" and entry["body"]["action"] != "exported"]
     assert {entry["actor"]["kind"] for entry in found} == {"person"}
     assert all(entry["actor"]["name"] for entry in found)
