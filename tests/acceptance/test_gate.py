@@ -276,3 +276,13 @@ def test_what_a_person_could_not_do_is_no_entry(site):
     assert site("waivers", "withdraw", PLACE, "--reason", "x").returncode == 1
     assert site("flaps", "clear", PLACE, "--undo", "--reason", "x").returncode == 1
     assert [action for action, *_ in actions(site)] == ["paused"]
+
+
+def test_an_incidents_entry_shows_every_hold_and_the_first_one_is_the_answer(site):
+    site("pause", "--reason", "works")
+    site("waivers", "add", PLACE, "--until", "1d", "--reason", "y")
+    assert settle(site)[0] == "deferred"
+    (row,) = site("evidence", "list", "--kind", "incident", "-o", "ndjson").stdout.splitlines()
+    gate = json.loads(site("evidence", "show", str(json.loads(row)["seq"])).stdout)["body"]["gate"]
+    assert (gate["answer"], gate["hold"]) == ("hold", "kill_switch")
+    assert [part["part"] for part in gate["parts"] if part["answer"] == "hold"] == ["kill_switch", "waiver"]
