@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
+import struct
 import zipfile
+import zlib
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from compliance_agent.adapters.evidence_export import CHAIN_FOLDER, CHUNK, MANIFEST, MANIFEST_TYPE, ExportError
 from compliance_agent.domain.evidence.profile import ProfileError, read_canonical
@@ -18,6 +21,18 @@ if TYPE_CHECKING:
 
     from compliance_agent.wire.evidence.chain import Head, Verification
     from compliance_agent.wire.evidence.dsse import Envelope
+
+
+_UNREADABLE: Final = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+"""How ``zipfile`` tells that a file is broken, or encrypted."""
+
+LINE_MAX_BYTES: Final = 1 << 20
+"""Longest line that is read as an entry; the largest that the agent writes has some 88,000 bytes."""
+
+MANIFEST_MAX_BYTES: Final = 1 << 24
 
 
 class Source(Protocol):
@@ -41,7 +56,10 @@ class _FolderSource:
         return sorted(path.relative_to(self._folder).as_posix() for path in paths)
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        with (self._folder / name).open("rb") as file:
+        path = self._folder / name
+        if path.is_symlink() or not path.is_file():  # a pipe would never end, and a link may lead elsewhere tomorrow
+            raise _odd(f"{name} is no plain file")
+        with path.open("rb") as file:
             yield from iter(lambda: file.read(CHUNK), b"")
 
 
@@ -50,11 +68,19 @@ class _ZipSource:
         self._archive = archive
 
     def names(self) -> list[str]:
-        return sorted(self._archive.namelist())
+        names = sorted(one.orig_filename for one in self._archive.infolist() if not one.orig_filename.endswith("/"))
+        # Programs differ in which one they show where a name stands twice: one is read here, another by the auditor.
+        if len({name.replace("\\", "/") for name in names}) < len(names):
+            raise _odd("a name stands twice in the zip file")
+        return names
 
     def chunks(self, name: str) -> Iterator[bytes]:
         with self._archive.open(name) as file:
             yield from iter(lambda: file.read(CHUNK), b"")
+
+
+def _odd(message: str) -> ExportError:
+    return ExportError(message, hint="an export holds plain files, each name once; ask for an untouched copy")
 
 
 class MemorySource:
@@ -90,7 +116,7 @@ def verify_export(path: Path, trusted: Sequence[bytes], head: Head | None) -> Ve
             return verify_source(_FolderSource(path), trusted, head)
         with closing(zipfile.ZipFile(path)) as archive:
             return verify_source(_ZipSource(archive), trusted, head)
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ExportError(
             f"{path} cannot be read: {reason}", hint="name a folder or a zip file of an export"
@@ -104,9 +130,18 @@ def verify_source(source: Source, trusted: Sequence[bytes], head: Head | None) -
     verifier = ChainVerifier(trusted, head=head)
     hashes = {name: _hash(source, name, verifier if name in chain else None) for name in names if name != MANIFEST}
     result = verifier.finish()
-    manifest = b"".join(source.chunks(MANIFEST)) if MANIFEST in names else b""
+    manifest = _bounded(source, MANIFEST) if MANIFEST in names else b""
     result.findings += _manifest_findings(manifest, hashes, result, verifier.key)
     return result
+
+
+def _bounded(source: Source, name: str) -> bytes:
+    data = b""
+    for chunk in source.chunks(name):
+        data += chunk
+        if len(data) > MANIFEST_MAX_BYTES:
+            raise _odd(f"{name} has more than {MANIFEST_MAX_BYTES} bytes")
+    return data
 
 
 def _hash(source: Source, name: str, verifier: ChainVerifier | None) -> str:
@@ -117,6 +152,8 @@ def _hash(source: Source, name: str, verifier: ChainVerifier | None) -> str:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 verifier.feed(line)
+            if len(rest) > LINE_MAX_BYTES:
+                raise _odd(f"{name} holds a line of more than {LINE_MAX_BYTES} bytes")
     if verifier is not None and rest:
         verifier.feed(rest)
     return digest.hexdigest()

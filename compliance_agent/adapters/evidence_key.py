@@ -57,15 +57,20 @@ def new_key() -> EvidenceKey:
     return EvidenceKey(Ed25519PrivateKey.generate())
 
 
-def read_key(path: Path) -> EvidenceKey:
+def read_key(path: Path, *, is_credential: bool = False) -> EvidenceKey:
     """Read a key file.
+
+    Args:
+        path: The file.
+        is_credential: That systemd handed it over: it grants the service's user by an access control list, which
+            shows as mode 0440, in a folder that nobody else enters.
 
     Raises:
         CredentialError: It is missing, open to others, or holds no Ed25519 private key.
 
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             mode, data = os.fstat(descriptor).st_mode, file.read(_SIZE_MAX)
     except OSError as error:
@@ -73,7 +78,7 @@ def read_key(path: Path) -> EvidenceKey:
             f"the evidence key {path} cannot be read: {error.strerror or error}",
             hint="restore it from a backup; without it no evidence can be signed",
         ) from error
-    if mode & 0o077:
+    if mode & 0o077 and not is_credential:
         raise CredentialError(f"the evidence key {path} may be read by others", hint=f"chmod 600 {path}")
     try:
         key = load_pem_private_key(data, None)
@@ -102,11 +107,9 @@ def write_key(path: Path, key: EvidenceKey) -> None:
             give_to_owner_of_folder(descriptor, path.parent)
             os.write(descriptor, key.pem())
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
             os.link(draft, path)  # unlike a rename it never replaces
         finally:
+            os.close(descriptor)
             draft.unlink()
         _sync_folder(path.parent)
     except OSError as error:
@@ -132,14 +135,16 @@ class KeyStore:
     that names one of the two files, and the next use completes or forgets the rotation.
     """
 
-    def __init__(self, path: Path, *, is_ours: bool) -> None:
+    def __init__(self, path: Path, *, is_ours: bool, is_credential: bool = False) -> None:
         """Name the key file.
 
         Args:
             path: The key file.
             is_ours: Whether it may be made here; a credential is made by whoever hands it over.
+            is_credential: Whether systemd hands it over.
 
         """
+        self._is_credential = is_credential
         self.path = path
         self.is_ours = is_ours
         self._key: EvidenceKey | None = None
@@ -159,7 +164,7 @@ class KeyStore:
         if self._key is None:
             if self.is_ours and not self.path.exists():
                 write_key(self.path, new_key())
-            self._key = read_key(self.path)
+            self._key = self._read()
         return self._key
 
     def of(self, wanted: str) -> EvidenceKey:
@@ -185,6 +190,9 @@ class KeyStore:
         write_key(self.next_path, key)
         return key
 
+    def _read(self) -> EvidenceKey:
+        return read_key(self.path, is_credential=self._is_credential)
+
     def _find(self, wanted: str) -> EvidenceKey:
         if self.next_path.exists():
             following = read_key(self.next_path)
@@ -192,7 +200,7 @@ class KeyStore:
                 self.next_path.replace(self.path)
                 _sync_folder(self.path.parent)
                 return following
-        found = read_key(self.path)
+        found = self._read()
         if found.key_id != wanted:
             raise CredentialError(
                 f"the evidence key {self.path} is the key {found.key_id[:16]}…, but the chain's is {wanted[:16]}…",

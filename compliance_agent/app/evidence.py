@@ -57,7 +57,7 @@ def key_store(settings: EvidenceSettings, state_dir: Path) -> KeyStore:
         return KeyStore(settings.key_file, is_ours=False)
     folder = os.environ.get(_CREDENTIALS_FOLDER)
     if folder and (Path(folder) / CREDENTIAL).is_file():
-        return KeyStore(Path(folder) / CREDENTIAL, is_ours=False)
+        return KeyStore(Path(folder) / CREDENTIAL, is_ours=False, is_credential=True)
     return KeyStore(state_dir / KEY_FILE, is_ours=True)
 
 

@@ -26,23 +26,34 @@ _HEADER: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"\b(bearer|basic)[ \t]+(?=[^\s]*[0-9=])[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]{1,256}@")
-_CRYPT: Final = re.compile(r"\$(?:1|2[abxy]?|5|6|7|y|gy|md5|argon2[a-z]{1,2})\$[^\s:\"']{8,}")
+_CRYPT: Final = re.compile(r"\$(?:1|2[abxy]?|5|6|7|y|gy|md5|apr1|argon2[a-z]{1,2})\$[^\s:\"']{8,}")
 _NAMED: Final = re.compile(
     r"((?:password|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential"
     r"|account[_-]?key|shared[_-]?key|pre-?shared-?key|encryption[_-]?key|master[_-]?key|(?<![A-Za-z])psk)s?[\"']?"
-    r"[ \t]*[:=][ \t]*+|(?:passwd|pwd|\bpass|\bsig)=)"
+    r"[ \t]*[:=][ \t]*+|(?:passwd|pwd|(?<![A-Za-z])pass|\bsig)=)"
     r"(\[removed\]|\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s,;&\"'\]}]+)",
     re.IGNORECASE,
 )
 # A password that a command line or a line of snmpd.conf gives without a name of its own.
 _GIVEN: Final = re.compile(
-    r"(\bsshpass[ \t]+-p[ \t]*|\b(?:curl|wget)\b[^\r\n|;]*?[ \t](?:-u|--user)[ \t=]+[^\s:]{1,256}:"
-    r"|^[ \t]*r[ow]community6?[ \t]+)(?!\[removed\])[^\s]+",
+    r"(\bsshpass[ \t]+-p[ \t]*|\bmysql(?:dump|admin|import|show|check)?\b[^\r\n|;]{0,200}?[ \t]-p(?=\S)"
+    r"|[ \t]/(?:pass|rp)(?::|[ \t]+)"
+    r"|\bDefaultPassword[ \t]+REG_SZ[ \t]+|<(?:c|admin|default|user)?password>[ \t]*|\bKey Content[ \t]+:[ \t]*"
+    r"|\bConvertTo-SecureString[ \t]+(?:-String[ \t]+)?(?=[\"'])|^[ \t]*(?:requirepass|bindpw|masterauth)[ \t]+"
+    r"|^[ \t]*com2sec6?[ \t]+\S+[ \t]+\S+[ \t]+|\bsnmp-server[ \t]+community[ \t]+|[ \t]--?password[ \t]+(?=[^\s-])"
+    r"|\b(?:curl|wget)\b[^\r\n|;]*?[ \t](?:-u|--user)[ \t=]+[^\s:]{1,256}:"
+    r"|^[ \t]*r[ow]community6?[ \t]+)(?!\[removed\])[^\s<]+",
     re.IGNORECASE | re.MULTILINE,
 )
 _KNOWN: Final = re.compile(
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[0-9A-Z]{16}|xox[abeprs]-[\w-]{10,}"
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|hvs\.[\w-]{20,}|npm_[A-Za-z0-9]{30,}|sk-(?:ant|proj)-[\w-]{16,}|ya29\.[\w-]{12,}|xox[abeprs]-[\w-]{10,}"
     r"|AIza[\w-]{30,}|[sr]k_live_[A-Za-z0-9]{16,}|https://hooks\.slack\.com/services/[\w/]+|AGE-SECRET-KEY-1[0-9A-Z]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+)
+# BitLocker's recovery password: eight groups of six digits.
+_RECOVERY: Final = re.compile(r"(?<![\w-])\d{6}(?:-\d{6}){7}(?![\w-])")
+# Password hashes of Windows (LM and NTLM), as dumps print them.
+_NTLM: Final = re.compile(
+    r"(?<![0-9A-Fa-f:])[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}(?![0-9A-Fa-f])|(?<=:)[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}(?=:::)"
 )
 _LONG: Final = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{32,}={0,2}")
 _DIGEST_NAMES: Final = ("SHA256:", "SHA512:", "SHA1:", "MD5:", "sha256-", "sha384-", "sha512-", "AAAA")
@@ -106,6 +117,8 @@ def _scrub_once(text: str) -> str:
     text = _GIVEN.sub(rf"\1{REMOVED}", text)
     text = _NAMED.sub(_scrub_named, text)
     text = _KNOWN.sub(REMOVED, text)
+    text = _RECOVERY.sub(REMOVED, text)
+    text = _NTLM.sub(REMOVED, text)
     text = _LONG.sub(_scrub_long, text)
     return remove_personal(text)
 

@@ -37,6 +37,7 @@ class EvidenceReporter:
             before=conclusion.before,
             after=conclusion.after,
             hold=conclusion.hold,
+            answers=conclusion.answers,
             check=self._catalogue.get(conclusion.outcome.check_id),
         )
         return Attachments(evidence=(incident_draft(story, site_id=about.site_id),))

@@ -146,6 +146,11 @@ def ask_all(engine: Engine, wish: Wish, now: Instant) -> list[tuple[HoldKind, De
     return all_decisions(engine.policy, wish, memory_of(engine, asked, now), now=now)
 
 
+def ask_each(engine: Engine, asked: Question, now: Instant) -> list[tuple[HoldKind, Decision]]:
+    """Return every part's answer; the first hold is the gate's."""
+    return all_decisions(engine.policy, asked.wish, memory_of(engine, asked, now), now=now)
+
+
 def charge(engine: Engine, asked: Question, now: Instant) -> Charge:
     """Return what the attempt uses up as it begins."""
     wish = asked.wish

@@ -10,7 +10,7 @@ from compliance_agent.domain.gate import Hold, HoldKind
 from compliance_agent.domain.outcome import Alert, Attempt, Outcome, OutcomeKind
 from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.dispatch import Execution, Notification, execute
-from compliance_agent.engine.gate import ask, charge, end_of_attempt, end_without_attempt
+from compliance_agent.engine.gate import ask_each, charge, end_of_attempt, end_without_attempt
 from compliance_agent.engine.plan import Ready, Settled, held
 from compliance_agent.engine.ports import Conclusion
 from compliance_agent.engine.verify import verify
@@ -42,9 +42,10 @@ def settle(engine: Engine, target: Target, item: PlanItem, *, now: datetime, ins
     The gate is asked once more before anything is changed: the items before this one have used up limits, and a
     person may have stopped healing since the plan was made.
     """
-    if _is_due(item) and item.question is not None:
-        again = ask(engine, item.question, instant)
-        if isinstance(again, Hold):
+    if item.question is not None:
+        item = replace(item, answers=tuple(ask_each(engine, item.question, instant)))
+        again = next((answer for _, answer in item.answers if isinstance(answer, Hold)), None)
+        if again is not None and _is_due(item):
             item = replace(item, disposition=held(again))
     if isinstance(item.disposition, Settled):
         outcome = _put_hold(engine, item, item.disposition, now, instant)
@@ -139,6 +140,7 @@ def _finish(
         item.observation,
         observations,
         hold=hold.value if hold else "",
+        answers=item.answers,
     )
     attachments = engine.reporter.of_conclusion(conclusion)
     engine.store.finish(TurnEnd(outcome, observations, alerts, attachments, gate))

@@ -16,6 +16,7 @@ from compliance_agent.engine.gate import Question, ask, question, relapse_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from compliance_agent.domain.gate import Decision
     from compliance_agent.domain.observation import HostFacts, Observation
     from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
@@ -70,6 +71,7 @@ class PlanItem:
 
     Attributes:
         question: What the gate was asked; ``None`` where there was nothing to ask.
+        answers: Of each part of the gate, asked once more before the deed; empty in a plan.
 
     """
 
@@ -78,6 +80,7 @@ class PlanItem:
     rule: Rule | None
     disposition: Disposition
     question: Question | None = None
+    answers: tuple[tuple[HoldKind, Decision], ...] = ()
 
     @property
     def foretold(self) -> OutcomeKind:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from compliance_agent.domain.gate import Decision, HoldKind
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Charge
@@ -135,6 +136,7 @@ class Conclusion:
         before: What the scan observed.
         after: What a fresh detect observed, where there was one.
         hold: The gate that held, or empty.
+        answers: Of each part of the gate, where it was asked.
 
     """
 
@@ -145,6 +147,7 @@ class Conclusion:
     before: Observation | None = None
     after: Sequence[Observation] = ()
     hold: str = ""
+    answers: Sequence[tuple[HoldKind, Decision]] = ()
 
 
 class Reporter(Protocol):

@@ -35,10 +35,33 @@ def canonical(value):
 
 def strict(data):
     """Read JSON that is written in the one canonical way."""
-    value = json.loads(data.decode())
-    if canonical(value).encode() != data:
-        raise ValueError("not canonical")
+    try:
+        value = json.loads(data.decode())
+        written = canonical(value).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if written != data or not isinstance(value, dict):
+        raise ValueError("not an object in its canonical writing")
     return value
+
+
+def raw_key(document):
+    """Return the raw public key of a key document."""
+    key = bytes.fromhex(document["public_key"])
+    Ed25519PublicKey.from_public_bytes(key)
+    return key
+
+
+def read_entry(line):
+    """Return an entry, its key id, signature and signed bytes, and the keys that it names: its own and the new one."""
+    entry, *proof = opened(line, ENTRY)
+    body, number = entry["body"], entry["seq"]
+    texts = [entry[name] for name in ("chain", "previous", "kind", "at", "site_id")]
+    if entry["schema"] != "evidence/v1" or type(number) is not int or not all(isinstance(text, str) for text in texts):
+        raise ValueError("not an entry of evidence/v1")
+    named = raw_key(body["key"]) if entry["kind"] in ("chain_started", "segment_started") else None
+    new = raw_key(body["new_key"]) if entry["kind"] in ("key_rotated", "key_replaced") else None
+    return entry, proof, named, new
 
 
 def opened(line, kind):
@@ -70,22 +93,21 @@ def signed(key, keyid, signature, message):
 def verify(files, keys, head=None):
     """Return findings and notes. files: name -> bytes; keys: raw public keys; head: dict with chain, seq, sha256."""
     findings, notes, trusted = [], [], list(keys)
-    find = findings.append
+    find, retired = findings.append, set()
     chain, seq, previous, key, first, pruned, hashes = None, 0, None, None, 0, 0, {}
     names = sorted(name for name in files if name.startswith("chain/"))
     for line in b"".join(files[name] for name in names).split(b"\n")[:-1]:
         try:
-            entry, keyid, signature, message = opened(line, ENTRY)
-            number, body, link, of_chain = entry["seq"], dict(entry["body"]), entry["previous"], entry["chain"]
-            kind = entry["kind"]
-            new = bytes.fromhex(body["new_key"]["public_key"]) if kind in ("key_rotated", "key_replaced") else None
-        except (ValueError, KeyError, TypeError) as error:
-            find(f"altered: the line after entry {seq} is no entry as it was signed: {error}")
+            entry, (keyid, signature, message), own, new = read_entry(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            find(f"altered: the line after entry {seq} is no entry as it was signed: {error!r}")
             seq, previous = seq + 1, hashlib.sha256(line).hexdigest()
             continue
+        number, body, link, of_chain = entry["seq"], entry["body"], entry["previous"], entry["chain"]
+        kind = entry["kind"]
         if chain is None:
             chain, first, seq, previous = of_chain, number, number - 1, previous or link
-            named = [bytes.fromhex(body["key"]["public_key"])] if not trusted and "key" in body else []
+            named = [own] if own and not trusted else []
             key = next((one for one in trusted + named if hashlib.sha256(one).hexdigest() == keyid), None)
             if not trusted:
                 notes.append("no public key was given: nothing here proves whose chain this is")
@@ -97,12 +119,14 @@ def verify(files, keys, head=None):
         elif link != (previous if number > 1 else "0" * 64):
             find(f"broken_link: entry {number} does not follow the entry before it")
         if kind == "key_replaced":
+            retired.add(key)
             key = new
-            if key not in trusted:
+            if key not in trusted or key in retired:
                 find(f"unvouched_key: at entry {number} a new key took over after the old one was lost")
         if key is None or not signed(key, keyid, signature, message):
             find(f"signature: entry {number} is not signed by the key that the chain has there")
         elif kind == "key_rotated":
+            retired.add(key)
             key = new
         elif kind == "segments_pruned":
             pruned = body["last_seq"]
@@ -129,9 +153,23 @@ def verify(files, keys, head=None):
         for name in sorted(set(files) - {"manifest.dsse.json"} | set(listed)):
             if name not in files or hashlib.sha256(files[name]).hexdigest() != listed.get(name):
                 find(f"file_altered: {name} is missing, altered, or not part of this export")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         find(f"manifest: not as it was signed: {error!r}")
     return findings, notes
+
+
+def read_export(path):
+    """Return name -> bytes. Only plain files, each name once: else a reader could be shown another file than this."""
+    if path.is_dir():
+        paths = [one for one in path.rglob("*") if one.is_symlink() or not one.is_dir()]
+        if odd := [str(one) for one in paths if one.is_symlink() or not one.is_file()]:
+            raise ValueError(f"no plain files: {odd}")
+        return {one.relative_to(path).as_posix(): one.read_bytes() for one in paths}
+    with zipfile.ZipFile(path) as archive:
+        names = [one.orig_filename for one in archive.infolist() if one.orig_filename[-1:] != "/"]
+        if len({name.replace("\\", "/") for name in names}) < len(names):
+            raise ValueError("a name stands twice in the zip file")
+        return {name: archive.read(name) for name in names}
 
 
 def main():
@@ -142,13 +180,13 @@ def main():
     parser.add_argument("export", type=Path)
     given = parser.parse_args()
     keys = [load_pem_public_key(path.read_bytes()).public_bytes(Encoding.Raw, PublicFormat.Raw) for path in given.key]
-    if given.export.is_dir():
-        paths = [path for path in given.export.rglob("*") if not path.is_dir()]
-        files = {path.relative_to(given.export).as_posix(): path.read_bytes() for path in paths}
-    else:
-        with zipfile.ZipFile(given.export) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-    findings, notes = verify(files, keys, json.loads(given.head.read_text()) if given.head else None)
+    try:
+        files, head = read_export(given.export), json.loads(given.head.read_text()) if given.head else None
+        if head is not None:
+            head = {"chain": head["chain"], "seq": int(head["seq"]), "sha256": head["sha256"]}
+    except Exception as error:  # noqa: BLE001 - a zip file can be broken in many ways
+        sys.exit(f"not readable: {error!r}")
+    findings, notes = verify(files, keys, head)
     for text in [*(f"FOUND {one}" for one in findings), *(f"note: {one}" for one in notes)]:
         print(text)
     print("tampered with" if findings else "whole")

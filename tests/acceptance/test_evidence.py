@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from compliance_agent.domain.gate import HoldKind
 from tests.support.cli import cli, command
 
 REPOSITORY = Path(__file__).parents[2]
@@ -93,7 +94,9 @@ def test_a_heal_leaves_a_chain_that_tells_who_what_and_why(healed):
     assert (body["before"]["facts"], body["after"][0]["facts"]) == ({"text": "bad"}, {"text": "good"})
     assert body["outcome"]["kind"] == "remediated"
     assert (body["check"]["hipaa"], body["check"]["nist_800_53"]) == (["164.312(a)(1)"], ["AC-3"])
-    assert body["gate"] == {"answer": "allow"}
+    assert body["gate"]["answer"] == "allow"
+    assert [part["part"] for part in body["gate"]["parts"]] == [kind.value for kind in HoldKind]
+    assert {part["answer"] for part in body["gate"]["parts"]} == {"allow"}
     assert (body["rule"]["rule_id"], len(body["rule"]["digest"])) == ("T-1", 64)
     assert len(body["attempt"]["runbook_digest"]) == 64
     (step,) = body["attempt"]["steps"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from compliance_agent.wire.evidence.chain import read_payload
 from tests.support.cli import outcomes
 from tests.support.local_site import HEALS, LocalSite
 
@@ -207,3 +209,80 @@ def test_a_blast_limit_leaves_the_rest_for_later(tmp_path):
     assert set(outcomes(document).values()) == {"would_change"}, "a plan uses nothing up"
     document, _ = site.json("apply", "--yes")
     assert sorted(outcomes(document).values()) == ["deferred", "remediated", "remediated"]
+
+
+# what people do is evidence -----------------------------------------------------------------------
+
+
+def actions(site) -> list[tuple[str, str, str, str]]:
+    """Return (action, reason, target, check) of every action in a verified export; each names its person."""
+    from tests.support.cli import cli
+
+    out = site.state.parent / "export"
+    assert site("evidence", "export", str(out)).returncode == 0
+    assert cli("evidence", "verify", str(out), "--key", str(out / "public-key.pem")).returncode == 0
+    lines = [line for one in sorted((out / "chain").iterdir()) for line in one.read_bytes().splitlines()]
+    entries: list[Any] = [read_payload(line) for line in lines]
+    found = [entry for entry in entries if entry["kind"] == "action" and entry["body"]["action"] != "exported"]
+    assert {entry["actor"]["kind"] for entry in found} == {"person"}
+    assert all(entry["actor"]["name"] for entry in found)
+    bodies = [entry["body"] for entry in found]
+    return [(body["action"], body["reason"], body["target_id"], body["check_id"]) for body in bodies]
+
+
+def test_pause_and_resume_are_signed_entries_with_their_person(site):
+    site("pause", "--for", "2h", "--reason", "works on the network")
+    site("resume", "--reason", "done")
+    assert actions(site) == [("paused", "works on the network", "", ""), ("resumed", "done", "", "")]
+
+
+def test_a_waiver_and_its_end_are_signed_entries_with_their_person(site):
+    site("waivers", "add", PLACE, "--until", "30d", "--reason", "replaced in May")
+    site("waivers", "withdraw", PLACE, "--reason", "here it stays")
+    where = ("front-desk", HEALS)
+    assert actions(site) == [("waived", "replaced in May", *where), ("waiver_ended", "here it stays", *where)]
+
+
+@pytest.mark.parametrize("how", [(), ("--once",), ("--until", "12h")])
+def test_each_way_of_clearing_a_flap_and_its_undo_are_signed_entries(site, how):
+    assert site("flaps", "clear", PLACE, *how, "--reason", "policy mended").returncode == 0
+    assert site("flaps", "clear", PLACE, "--undo", "--reason", "it was not").returncode == 0
+    where = ("front-desk", HEALS)
+    assert actions(site) == [("flap_cleared", "policy mended", *where), ("flap_restored", "it was not", *where)]
+
+
+def test_closing_a_circuit_breaker_is_a_signed_entry(site):
+    assert site("flaps", "clear", "front-desk", "--reason", "new disk").returncode == 0
+    assert actions(site) == [("flap_cleared", "new disk", "front-desk", "")]
+
+
+def test_an_approval_is_a_signed_entry_with_the_digest_of_its_plan(tmp_path):
+    site = LocalSite(tmp_path).write()
+    content = tmp_path / "content" / f"{HEALS}.yaml"
+    content.write_text(content.read_text().replace("facts:", "effects: {disruption: high}\nfacts:", 1))
+    site.say("bad")
+    settle(site)
+    (request,) = site.json("approve")[0]["requests"]
+    site("approve", request["incident"], "--reason", "tonight is fine")
+    assert actions(site) == [("approved", "tonight is fine", "front-desk", HEALS)]
+    listed = site("evidence", "list", "--kind", "action", "-o", "ndjson").stdout.splitlines()
+    seq = min(json.loads(line)["seq"] for line in listed)
+    details = json.loads(site("evidence", "show", str(seq)).stdout)["body"]["details"]
+    assert details == {"incident_id": request["incident"], "plan_digest": request["plan_digest"]}
+
+
+def test_what_a_person_could_not_do_is_no_entry(site):
+    site("pause", "--reason", "works")
+    assert site("waivers", "withdraw", PLACE, "--reason", "x").returncode == 1
+    assert site("flaps", "clear", PLACE, "--undo", "--reason", "x").returncode == 1
+    assert [action for action, *_ in actions(site)] == ["paused"]
+
+
+def test_an_incidents_entry_shows_every_hold_and_the_first_one_is_the_answer(site):
+    site("pause", "--reason", "works")
+    site("waivers", "add", PLACE, "--until", "1d", "--reason", "y")
+    assert settle(site)[0] == "deferred"
+    (row,) = site("evidence", "list", "--kind", "incident", "-o", "ndjson").stdout.splitlines()
+    gate = json.loads(site("evidence", "show", str(json.loads(row)["seq"])).stdout)["body"]["gate"]
+    assert (gate["answer"], gate["hold"]) == ("hold", "kill_switch")
+    assert [part["part"] for part in gate["parts"] if part["answer"] == "hold"] == ["kill_switch", "waiver"]

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.evidence.profile import digest_of
+from compliance_agent.domain.gate.decision import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from compliance_agent.domain.catalogue import CompiledRunbook
+    from compliance_agent.domain.gate.decision import Decision, HoldKind
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
@@ -191,6 +193,7 @@ class Story:
         after: What a fresh detect observed.
         hold: The gate that held, or empty.
         check: The runbook whose detect half raised it.
+        answers: Of each part of the gate, where it was asked.
 
     """
 
@@ -202,6 +205,7 @@ class Story:
     after: Sequence[Observation] = ()
     hold: str = ""
     check: CompiledRunbook | None = None
+    answers: Sequence[tuple[HoldKind, Decision]] = ()
 
 
 def incident_draft(story: Story, *, site_id: str) -> EvidenceDraft:
@@ -212,7 +216,7 @@ def incident_draft(story: Story, *, site_id: str) -> EvidenceDraft:
         "check": check_document(story.check, outcome.check_id),
         "before": _observation(story.before) if story.before else None,
         "rule": rule_document(story.rule) if story.rule else None,
-        "gate": _gate(story),
+        "gate": {**_gate(story), "parts": [_part(kind, answer) for kind, answer in story.answers]},
         "attempt": _attempt(story.attempt, outcome) if story.attempt else None,
         "after": [_observation(one) for one in story.after],
         "outcome": {"kind": outcome.kind.value, "reason": outcome.reason, "at": time_text(outcome.at)},
@@ -344,6 +348,13 @@ def _gate(story: Story) -> dict[str, JsonValue]:
     if story.hold:
         return {"answer": "hold", "hold": story.hold, "reason": outcome.reason, "until": optional_time(outcome.until)}
     return {"answer": "not_asked"}
+
+
+def _part(kind: HoldKind, answer: Decision) -> dict[str, JsonValue]:
+    if isinstance(answer, Hold):
+        until = optional_time(answer.until)
+        return {"part": kind.value, "answer": "hold", "reason": answer.reason, "until": until}
+    return {"part": kind.value, "answer": "allow", "reason": answer.note, "until": None}
 
 
 def _attempt(attempt: Attempt, outcome: Outcome) -> dict[str, JsonValue]:

@@ -259,10 +259,11 @@ class ChainVerifier:
     def _replacing_key(self, payload: Mapping[str, JsonValue], seq: int) -> bytes | None:
         """Return the new key of a replacement, which the lost one could not vouch for."""
         new = _key_of(payload, "new_key")
-        if new is None or (self._trusted and key_id(new) not in self._trusted) or not self._trusted:
+        # A key that signed here before is no newcomer: whoever stole it before it was rotated could come back with it.
+        if new is None or key_id(new) not in self._trusted or key_id(new) in self.result.keys:
             message = (
                 f"at entry {seq} a new key took over because the old one was lost; nothing proves that it is the "
-                "same appliance's unless its public key is given as a trusted one too"
+                "same appliance's unless it is a key that is new in this chain and given as a trusted one too"
             )
             self._find(FindingKind.UNVOUCHED_KEY, message, seq)
         return new

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
 import json
+import os
 import re
 import stat
 import subprocess
@@ -25,7 +27,9 @@ from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.testing import NOON
-from tests.support.evidence import VERSION, a_heal, a_key, a_recorder, a_scan, an_action, kinds
+from compliance_agent.wire.evidence.dsse import sign
+from compliance_agent.wire.evidence.entry import PAYLOAD_TYPE
+from tests.support.evidence import VERSION, Chain, a_heal, a_key, a_recorder, a_scan, an_action, kinds
 
 SCHEMA = Path(__file__).parents[2] / "golden" / "oscal" / "assessment-results-1.2.3.schema.json"
 DAY = timedelta(days=1)
@@ -255,6 +259,99 @@ def test_without_evidence_there_is_no_export(store, tmp_path) -> None:
 def test_what_is_no_export_is_refused(store, tmp_path, name) -> None:
     with pytest.raises(ExportError, match="cannot be read"):
         verify_export(tmp_path / name, [], None)
+
+
+# hostile containers -------------------------------------------------------------------------------
+
+
+def run_theirs(path) -> tuple[int, str]:
+    line = [sys.executable, "-I", str(verifier_path()), str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
+def refused_by_both(path) -> bool:
+    with pytest.raises(ExportError):
+        verify_export(path, KEYS, None)
+    code, error = run_theirs(path)
+    assert error.startswith("not readable"), error
+    return code == 1
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_name_twice_is_refused_by_both(exported, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "out2.zip", "w") as archive:
+        archive.writestr("report.html", "what some programs show")
+        for one, data in exported.items():
+            archive.writestr(one, data)
+    assert refused_by_both(tmp_path / "out2.zip")
+
+
+def test_a_zip_that_was_packed_again_with_its_folders_is_whole(exported, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "again.zip", "w") as archive:
+        archive.writestr("chain/", b"")
+        for one, data in exported.items():
+            archive.writestr(one, data)
+    assert verify_export(tmp_path / "again.zip", KEYS, None).findings == []
+    assert run_theirs(tmp_path / "again.zip")[0] == 0
+
+
+@pytest.mark.parametrize("make", ["link", "pipe", "link_to_folder"])
+def test_what_is_no_plain_file_is_refused_by_both(exported, tmp_path, make) -> None:
+    out = tmp_path / "out"
+    if make == "link":
+        (out / "report.html").rename(tmp_path / "elsewhere.html")
+        (out / "report.html").symlink_to(tmp_path / "elsewhere.html")
+    elif make == "link_to_folder":
+        (out / "more").symlink_to(tmp_path)
+    else:
+        os.mkfifo(out / "more")
+    assert refused_by_both(out)
+
+
+def test_a_broken_zip_is_refused_with_a_sentence_wherever_it_is_broken(store, exported, tmp_path) -> None:
+    export(store, tmp_path / "out.zip")
+    data, broken = (tmp_path / "out.zip").read_bytes(), tmp_path / "broken.zip"
+    for place in range(0, len(data), 251):
+        broken.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with contextlib.suppress(ExportError):  # any other exception is a defect
+            verify_export(broken, KEYS, None)
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(exported, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for one, data in exported.items():
+            archive.writestr(one, data)
+        archive.writestr("chain/000002.ndjson", bytes(1 << 24))
+    with pytest.raises(ExportError, match="line of more than"):
+        verify_export(tmp_path / "bomb.zip", KEYS, None)
+
+
+HOSTILE = [
+    b"[" * 5_000 + b"]" * 5_000,
+    b"null",
+    b'{"schema":"evidence/v1"}',
+    b'{"body":[],"chain":[],"kind":"key_rotated","previous":1,"schema":"evidence/v1","seq":"1"}',
+    b'{"body":{"key":"x"},"chain":"x","kind":"chain_started","previous":"","schema":"evidence/v1","seq":1}',
+    b'{"body":{"new_key":{"public_key":"00"}},"chain":"x","kind":"key_replaced","previous":"","schema":"evidence/v1","seq":1}',
+]
+
+
+@pytest.mark.parametrize("payload", HOSTILE)
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_hostile_entry_is_named_and_breaks_neither_verifier(exported, head, payload, place) -> None:
+    line = sign(payload, PAYLOAD_TYPE, a_key(9)) + b"\n"
+    changed = tampered(exported, lambda lines: [*lines[:place], line, *lines[place:]])
+    assert kinds(ours(changed, head))
+    assert any(finding.startswith("altered") for finding in theirs(changed, head))
+
+
+def test_a_key_that_was_rotated_away_and_comes_back_is_named_by_the_independent_verifier_too() -> None:
+    chain = Chain().rotate(a_key(2)).add(an_action())
+    chain.rotate(a_key(), lost=True).add(an_action())
+    files = {"chain/000001.ndjson": b"".join(line + b"\n" for line in chain.lines)}
+    found = theirs(files, chain.head, (a_key().public_key, a_key(2).public_key))
+    assert [one for one in found if one.startswith("unvouched_key: at entry 4")]
 
 
 # reports ------------------------------------------------------------------------------------------

@@ -131,3 +131,22 @@ def test_the_private_key_does_not_show(path) -> None:
     key = new_key()
     assert key.pem().decode().splitlines()[1] not in repr(key)
     assert os.fspath(path) not in repr(key)
+
+
+def test_a_credential_of_systemd_may_show_the_mode_of_its_access_control_list(tmp_path) -> None:
+    path = tmp_path / "evidence-key"
+    write_key(path, new_key())
+    path.chmod(0o440)
+    assert KeyStore(path, is_ours=False, is_credential=True).first().key_id
+    with pytest.raises(CredentialError, match="may be read by others"):
+        KeyStore(path, is_ours=False).first()
+
+
+def test_a_key_that_could_not_be_written_leaves_no_half_of_itself(tmp_path, monkeypatch) -> None:
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.write", full)
+    with pytest.raises(CredentialError, match="No space left"):
+        write_key(tmp_path / "evidence.key", new_key())
+    assert list(tmp_path.iterdir()) == []

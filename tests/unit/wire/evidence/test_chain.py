@@ -185,6 +185,13 @@ def test_a_replaced_key_is_named_and_stands_when_it_is_given_too(chain) -> None:
     assert verify(chain.lines, a_key(), a_key(2), head=chain.head).findings == []
 
 
+def test_a_key_that_was_rotated_away_never_comes_back_as_a_replacement(chain) -> None:
+    stolen = chain.key
+    chain.rotate(a_key(2)).add(an_action()).rotate(stolen, lost=True).add(an_action())
+    assert kinds(verify(chain.lines, a_key(), head=chain.head)) == {"unvouched_key"}
+    assert kinds(verify(chain.lines, a_key(), a_key(2), head=chain.head)) == {"unvouched_key"}
+
+
 # what is left of an old chain ---------------------------------------------------------------------
 
 
