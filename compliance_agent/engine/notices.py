@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SAYS = {
     Verdict.PASS: "it passes now",
-    Verdict.FAIL: "it still fails, so one try is made",
+    Verdict.FAIL: "it still fails; one try is made as soon as nothing else holds it",
     Verdict.NOT_APPLICABLE: "it does not apply any more",
 }
 
@@ -40,7 +40,7 @@ def _is_over(engine: Engine, row: FlapRow, now: Instant) -> bool:
     if state.phase is not Phase.OPEN or state.told or now.elapsed_s < state.until_s or compiled is None:
         return False
     effects = compiled.runbook.effects
-    return not engine.policy.needs_person(effects.disruption, effects.reboot)
+    return state.cause == "person" or not engine.policy.needs_person(effects.disruption, effects.reboot)
 
 
 def _alert(engine: Engine, row: FlapRow, seen: Observation, now: Instant) -> Alert:

@@ -41,6 +41,7 @@ def flap_state(read: dict[str, Any]) -> FlapState:
             "phase": Phase(read["phase"]),
             "opened_wall": optional_time_value(read["opened_wall"]),
             "relapses": tuple(time_value(text) for text in read["relapses"]),
+            "tried": tuple(read.get("tried", ())),
         }
     )
 

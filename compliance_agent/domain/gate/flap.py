@@ -94,6 +94,7 @@ class FlapState:
         relapses: When it came back, UTC, oldest first.
         total: How often it ever came back.
         digest: Rule and runbook of the last attempt.
+        tried: The same of the attempts since it last closed, so that rules that take turns are no change.
         armed: A person allows one try.
         told: The end of the hold was reported.
         writer: Who probably changes it back, with the evidence, as it was clear when it first opened; or empty.
@@ -117,6 +118,7 @@ class FlapState:
     armed: bool = False
     told: bool = False
     writer: str = ""
+    tried: tuple[str, ...] = ()
 
     @property
     def until_s(self) -> float:
@@ -128,6 +130,9 @@ class FlapState:
         gone = now_s - self.at_s
         return policy.fast.decayed(self.fast, gone), policy.slow.decayed(self.slow, gone)
 
+
+DIGESTS_KEPT_MAX: Final = 64
+"""Most rules and runbooks that are remembered of one check on one target."""
 
 FRESH: Final = FlapState()
 
@@ -151,7 +156,9 @@ def _held(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
 def _tried(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
     state = _forgotten(state, event.at_s)
     phase = Phase.CLOSED if state.phase is Phase.CLOSED else Phase.HALF_OPEN
-    return replace(state, digest=event.digest, armed=False, phase=phase)
+    others = tuple(one for one in state.tried if one != event.digest)
+    tried = (*others, event.digest)[-DIGESTS_KEPT_MAX:]
+    return replace(state, digest=event.digest, tried=tried, armed=False, phase=phase)
 
 
 def _fixed(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
@@ -244,7 +251,7 @@ def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) ->
 def _forgotten(state: FlapState, now_s: float) -> FlapState:
     """Close a half-open one whose fix has lasted for longer than the hold was."""
     if state.phase is Phase.HALF_OPEN and state.fixed_s is not None and now_s - state.fixed_s > state.hold_s:
-        return replace(state, phase=Phase.CLOSED, hold_s=0.0, cause="", score=0.0)
+        return replace(state, phase=Phase.CLOSED, hold_s=0.0, cause="", score=0.0, tried=())
     return state
 
 
@@ -278,10 +285,11 @@ def judge(state: FlapState, policy: FlapPolicy, *, digest: str, unattended: bool
     if state.armed:
         return Allow("one try after a pause")
     clear = f"compliance-agent flaps clear {place} --reason ..."
-    if not unattended:
+    by_person = state.cause == "person"
+    if not unattended and not by_person:
         return Hold(HoldKind.FLAP, f"{reason(state, policy)}; a runbook that disrupts is not tried again alone",
                     None, clear)  # fmt: skip
-    if state.digest and digest != state.digest:
+    if state.digest and digest not in {state.digest, *state.tried} and not by_person:
         return Allow("one try, since the rule or the runbook has changed")
     if now.elapsed_s >= state.until_s:
         return Allow("one try after a pause")

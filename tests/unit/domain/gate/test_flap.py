@@ -280,3 +280,21 @@ def test_the_reason_says_the_same_at_each_scan():
     first, later = answer(state, 4 * HOUR), answer(state, 5 * HOUR)
     assert isinstance(first, Hold)
     assert first == later
+
+
+def test_rules_that_take_turns_are_no_change():
+    state = flapped(0, GPO, 2 * GPO)
+    for digest in ("d1", "d2", "d1"):
+        state = after(state, event(FlapEventKind.TRIED, 2 * GPO, digest=digest), FLAPS)
+    opened = replace(state, phase=Phase.OPEN)
+    for digest in ("d1", "d2"):
+        assert isinstance(answer(opened, 4 * HOUR, digest=digest), Hold)
+    assert isinstance(answer(opened, 4 * HOUR, digest="d3"), Allow)
+
+
+def test_a_hold_that_a_person_set_ends_when_it_said_and_no_sooner_whatever_the_runbook_is():
+    state = after(replace(FRESH, digest="d1"), event(FlapEventKind.HELD, 0, until_s=12 * HOUR), FLAPS)
+    for unattended in (True, False):
+        for digest in ("d1", "d2"):
+            assert isinstance(answer(state, 11 * HOUR, digest=digest, unattended=unattended), Hold)
+        assert isinstance(answer(state, 12 * HOUR, digest="d1", unattended=unattended), Allow)
