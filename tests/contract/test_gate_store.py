@@ -91,6 +91,25 @@ def test_a_begin_takes_a_token_and_its_end_is_remembered(store):
     assert (one.outcome, one.ended_s, one.reason) == (OutcomeKind.FAILED, 25, "as told")
 
 
+@pytest.mark.parametrize(
+    ("change", "undone"),
+    [
+        (SetPause(Pause("ann", "works", NOON, TERM)), SetPause(None)),
+        (SetWaiver(Waiver(TARGET, CHECK, "ann", "accepted", NOON, TERM)), EndWaiver(TARGET, CHECK)),
+    ],
+    ids=["pause", "waiver"],
+)
+def test_what_a_person_commands_between_plan_and_deed_holds_the_deed(store, change, undone):
+    store.record_action(ACTION, [change])
+    assert isinstance(store.begin(an_attempt(), a_charge(10)), Hold)
+    assert (store.attempt("attempt-1"), tries(store)) == (None, [])
+    assert store.begin(an_attempt(), a_charge(7_201)) is None  # its time is over
+    store.finish(TurnEnd(an_end(an_attempt()), gate=GateEnd(instant(7_202))))
+    store.record_action(ACTION, [change])
+    store.record_action(ACTION, [undone])
+    assert store.begin(an_attempt("attempt-2"), a_charge(20)) is None
+
+
 def test_a_begin_beyond_a_limit_is_refused_and_writes_nothing(store):
     assert store.begin(an_attempt(), a_charge(0, target_hour=1)) is None
     store.finish(TurnEnd(an_end(an_attempt()), gate=GateEnd(instant(1))))

@@ -18,6 +18,7 @@ from compliance_agent.domain.gate.ledger import (
     SetPause,
     SetWaiver,
 )
+from compliance_agent.domain.gate.people import judge_kill_switch, judge_waiver
 from compliance_agent.domain.gate.tries import DAY_S, Try, judge_blast
 from compliance_agent.domain.timeline import newer
 
@@ -74,17 +75,24 @@ def keep_instant(book: Book, now: Instant) -> None:
 
 
 def refusal(book: Book, attempt: Attempt, charge: Charge) -> Hold | None:
-    """Return the limit that other turns have used up since this attempt was planned, or ``None``."""
+    """Return what has come between the plan of this attempt and now, or ``None``.
+
+    That is a pause or a waiver that somebody commanded meanwhile, or a limit that other turns have used up.
+    """
+    paused = book.get("pause", PAUSE_KEY)
+    waived = book.get("waiver", f"{attempt.target_id}/{attempt.check_id}")
     recent = book.tries(
         attempt.site_id,
         target_id=attempt.target_id,
         since_s=charge.now.elapsed_s,
         since_uptime_s=charge.now.uptime_s - DAY_S,
     )
-    decision = judge_blast(
-        charge.limits, recent, target_id=attempt.target_id, runbook_id=attempt.runbook_id, now=charge.now
+    decisions = (
+        judge_kill_switch(None, gate_codec.pause(paused) if paused else None, charge.now),
+        judge_waiver(gate_codec.waiver(waived) if waived else None, charge.now),
+        judge_blast(charge.limits, recent, target_id=attempt.target_id, runbook_id=attempt.runbook_id, now=charge.now),
     )
-    return decision if isinstance(decision, Hold) else None
+    return next((one for one in decisions if isinstance(one, Hold)), None)
 
 
 def begin(book: Book, attempt: Attempt, charge: Charge) -> None:
