@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compliance_agent.domain.gate import Memory, Wish, all_decisions, decide, horizon_s
+from compliance_agent.domain.gate.decision import Hold
 from compliance_agent.domain.gate.flap import (
     FRESH,
     FlapEvent,
@@ -18,7 +19,7 @@ from compliance_agent.domain.gate.flap import (
     seen_failing,
 )
 from compliance_agent.domain.gate.ledger import Charge, GateEnd
-from compliance_agent.domain.gate.people import ApprovalRequest, plan_digest
+from compliance_agent.domain.gate.people import ApprovalRequest, judge_kill_switch, judge_waiver, plan_digest
 from compliance_agent.domain.gate.tries import DAY_S
 from compliance_agent.domain.incident import fingerprint
 
@@ -109,7 +110,13 @@ def wish_for(
 def relapse_of(engine: Engine, print_: str, now: Instant) -> FlapEvent | None:
     """Return the relapse that a failing check means now, if it means one."""
     row = engine.store.flap(print_)
-    return None if row is None else seen_failing(row.state, now)
+    if row is None or row.state.fixed_s is None:
+        return None
+    by_persons = (
+        judge_kill_switch(engine.kill_switch.reason(), engine.store.pause(), now),
+        judge_waiver(engine.store.waiver(row.target_id, row.check_id), now),
+    )
+    return seen_failing(row.state, now, excused=any(isinstance(one, Hold) for one in by_persons))
 
 
 def memory_of(engine: Engine, asked: Question, now: Instant) -> Memory:

@@ -96,6 +96,26 @@ def test_what_keeps_coming_back_is_suppressed_explained_and_never_shown_as_compl
     assert (document["phase"], document["came_back"], document["limit"]) == ("open", 3, "2000")
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (("pause",), ("resume",)),
+        (("waivers", "add", PLACE, "--until", "1d"), ("waivers", "withdraw", PLACE)),
+    ],
+    ids=["pause", "waiver"],
+)
+def test_what_comes_back_while_a_person_keeps_healing_away_never_counts(site, begin, end):
+    relapse(site, times=2)
+    assert settle(site)[0] == "remediated"
+    site(*begin, "--reason", "works on it")
+    site.say("bad")
+    assert settle(site)[0] in {"deferred", "waived"}
+    site(*end, "--reason", "done")
+    assert settle(site)[0] == "remediated"
+    site.say("bad")
+    assert settle(site)[0] == "suppressed"
+
+
 def test_clearing_lets_it_be_tried_again_and_can_be_undone(site):
     relapse(site)
     assert settle(site)[0] == "suppressed"

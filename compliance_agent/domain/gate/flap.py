@@ -45,6 +45,7 @@ class FlapEventKind(StrEnum):
     """What changes a flap's state."""
 
     RELAPSE = "relapse"
+    EXCUSED = "excused"
     VERIFY_FAILED = "verify_failed"
     REMEDY_FAILED = "remedy_failed"
     FIXED = "fixed"
@@ -171,11 +172,20 @@ def _remedy_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> Fl
     return _open(state, event, policy, "trial") if state.phase is Phase.HALF_OPEN else state
 
 
-def seen_failing(state: FlapState, at: Instant) -> FlapEvent | None:
-    """Return the relapse that a failing check means now, or ``None`` when it means none."""
+def seen_failing(state: FlapState, at: Instant, *, excused: bool = False) -> FlapEvent | None:
+    """Return the relapse that a failing check means now, or ``None`` when it means none.
+
+    Args:
+        state: As it is.
+        at: When it was seen.
+        excused: A person has paused healing, or accepted the risk: whatever happens meanwhile is theirs, and this
+            return never counts.
+
+    """
     if state.fixed_s is None:
         return None
-    return FlapEvent(FlapEventKind.RELAPSE, at.elapsed_s, at.wall)
+    kind = FlapEventKind.EXCUSED if excused else FlapEventKind.RELAPSE
+    return FlapEvent(kind, at.elapsed_s, at.wall)
 
 
 def outcome_event(kind: OutcomeKind, at_s: float, wall: datetime) -> FlapEvent | None:
@@ -257,6 +267,7 @@ def _forgotten(state: FlapState, now_s: float) -> FlapState:
 
 _CHANGES: Final[Mapping[FlapEventKind, Callable[[FlapState, FlapEvent, FlapPolicy], FlapState]]] = {
     FlapEventKind.RELAPSE: _relapsed,
+    FlapEventKind.EXCUSED: lambda state, _event, _policy: replace(state, fixed_s=None),
     FlapEventKind.VERIFY_FAILED: _verify_failed,
     FlapEventKind.REMEDY_FAILED: _remedy_failed,
     FlapEventKind.FIXED: _fixed,
