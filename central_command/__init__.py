@@ -1,0 +1,1 @@
+"""Central Command: rules out, outcomes in, and only fixes that last become rules."""

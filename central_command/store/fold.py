@@ -1,0 +1,322 @@
+"""Fold what was ingested into the counters: one folder at a time, rules in order, each report once.
+
+A fold takes the oldest appended batches away and, in the same transaction, adds what they mean: counters of
+rules, fixes that may come back, fixes that did, and the tallies of patterns. Whoever reads ``l1_rule_counts`` sees
+the same sums before and after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+DURABLE_AFTER: Final = timedelta(days=7)
+"""How long a fix has to hold before it counts as durable."""
+
+BATCHES_MAX: Final = 500
+"""Most appended batches in one fold."""
+
+_LOCK: Final = 0x0CE4_F01D
+
+_ROWS: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS fold_rows (LIKE execution_telemetry) ON COMMIT DELETE ROWS
+"""
+
+_TAKE: Final = """
+WITH taken AS (
+  DELETE FROM telemetry_delta
+  WHERE delta_id IN (SELECT delta_id FROM telemetry_delta ORDER BY delta_id LIMIT %(batches)s)
+  RETURNING site_id, appliance_id, execution_ids
+)
+INSERT INTO fold_rows
+SELECT t.* FROM taken
+CROSS JOIN LATERAL unnest(execution_ids) AS one (execution_id)
+JOIN execution_telemetry t USING (site_id, appliance_id, execution_id)
+"""
+
+_RUNS: Final = """
+SELECT rule_id,
+  count(*),
+  count(*) FILTER (WHERE success),
+  count(*) FILTER (WHERE outcome IN ('failed', 'verify_failed')),
+  count(*) FILTER (WHERE outcome = 'not_applicable'),
+  string_agg(CASE WHEN success THEN 'S' ELSE 'F' END, '' ORDER BY ended_at, execution_id)
+    FILTER (WHERE outcome IN ('remediated', 'failed', 'verify_failed'))
+FROM fold_rows WHERE rule_id IS NOT NULL AND attempt_id IS NOT NULL
+GROUP BY rule_id ORDER BY rule_id
+"""
+
+_UNCLAIMED: Final = """
+INSERT INTO unclaimed_counts (site_id, rule_id, matches, successes, failures, relapses, not_applicable)
+SELECT site_id, rule_id, count(*), count(*) FILTER (WHERE success),
+  count(*) FILTER (WHERE outcome IN ('failed', 'verify_failed')), 0,
+  count(*) FILTER (WHERE outcome = 'not_applicable')
+FROM fold_rows
+WHERE attempt_id IS NOT NULL AND rule_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM l1_rules r WHERE r.rule_id = fold_rows.rule_id)
+GROUP BY site_id, rule_id ORDER BY site_id, rule_id
+ON CONFLICT (site_id, rule_id) DO UPDATE SET
+  matches = unclaimed_counts.matches + excluded.matches,
+  successes = unclaimed_counts.successes + excluded.successes,
+  failures = unclaimed_counts.failures + excluded.failures,
+  not_applicable = unclaimed_counts.not_applicable + excluded.not_applicable
+"""
+
+_OPENINGS: Final = """
+INSERT INTO openings (site_id, fingerprint, opened_at)
+SELECT site_id, fingerprint, max(opened_at) FROM fold_rows WHERE opened_at IS NOT NULL
+GROUP BY site_id, fingerprint ORDER BY site_id, fingerprint
+ON CONFLICT (site_id, fingerprint) DO UPDATE SET opened_at = greatest(openings.opened_at, excluded.opened_at)
+"""
+
+_PATTERN_KEYS: Final = """
+SELECT check_id, platform, runbook_id, min(ended_at), max(ended_at) FROM fold_rows
+WHERE level IN ('L2', 'L3') AND attempt_id IS NOT NULL AND platform IS NOT NULL
+  AND runbook_id IN (SELECT runbook_id FROM runbooks WHERE remedies)
+GROUP BY check_id, platform, runbook_id ORDER BY check_id, platform, runbook_id
+"""
+
+_PATTERNS: Final = """
+INSERT INTO patterns (site_id, pattern_id, check_id, platform, incident_pattern, runbook_id, first_at, last_at)
+SELECT '*', gen_random_uuid(), check_id, platform, jsonb_build_object('check_id', check_id, 'platform', platform),
+  runbook_id, first_at, last_at
+FROM (%s) AS keys (check_id, platform, runbook_id, first_at, last_at)
+ON CONFLICT (site_id, check_id, platform, runbook_id) DO UPDATE SET
+  first_at = least(patterns.first_at, excluded.first_at), last_at = greatest(patterns.last_at, excluded.last_at)
+RETURNING pattern_id
+""".replace("%s", _PATTERN_KEYS)
+
+_OF_PATTERN: Final = """
+FROM fold_rows f JOIN patterns p
+  ON p.site_id = '*' AND p.check_id = f.check_id AND p.platform = f.platform AND p.runbook_id = f.runbook_id
+WHERE f.level IN ('L2', 'L3') AND f.attempt_id IS NOT NULL
+"""
+
+_REACH: Final = f"""
+INSERT INTO pattern_reach (site_id, pattern_id, target_id, day)
+SELECT DISTINCT f.site_id, p.pattern_id, f.target_id, (f.ended_at AT TIME ZONE 'UTC')::date
+{_OF_PATTERN}
+ON CONFLICT DO NOTHING
+"""
+
+_TALLY: Final = """
+ON CONFLICT (site_id, appliance_id, pattern_id) DO UPDATE SET
+  successes = pattern_tallies.successes + excluded.successes,
+  failures = pattern_tallies.failures + excluded.failures,
+  not_applicable = pattern_tallies.not_applicable + excluded.not_applicable
+"""
+
+_PATTERN_FAILURES: Final = f"""
+INSERT INTO pattern_tallies (site_id, appliance_id, pattern_id, failures, not_applicable)
+SELECT f.site_id, f.appliance_id, p.pattern_id,
+  count(*) FILTER (WHERE f.outcome IN ('failed', 'verify_failed')),
+  count(*) FILTER (WHERE f.outcome = 'not_applicable')
+{_OF_PATTERN} AND f.outcome IN ('failed', 'verify_failed', 'not_applicable')
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+{_TALLY}
+"""
+
+_ADD_TALLIES: Final = """
+INSERT INTO pattern_tallies (site_id, appliance_id, pattern_id, successes, failures)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::bigint[], %s::bigint[])
+""".join(("", _TALLY))
+
+_FIXES: Final = """
+INSERT INTO provisional_fixes
+  (site_id, fingerprint, execution_id, appliance_id, rule_id, pattern_id, target_id, fixed_at, matures_at)
+SELECT f.site_id, f.fingerprint, f.execution_id, f.appliance_id, f.rule_id, p.pattern_id, f.target_id, f.ended_at,
+  f.ended_at + %(durable_after)s
+FROM fold_rows f LEFT JOIN patterns p
+  ON f.level IN ('L2', 'L3') AND p.site_id = '*'
+  AND p.check_id = f.check_id AND p.platform = f.platform AND p.runbook_id = f.runbook_id
+WHERE f.success AND f.attempt_id IS NOT NULL
+ON CONFLICT DO NOTHING
+"""
+
+_RELAPSED: Final = """
+WITH touched AS (SELECT DISTINCT site_id, fingerprint FROM fold_rows),
+back AS (
+  DELETE FROM provisional_fixes p USING openings o, touched
+  WHERE p.site_id = touched.site_id AND p.fingerprint = touched.fingerprint
+    AND o.site_id = p.site_id AND o.fingerprint = p.fingerprint
+    AND o.opened_at > p.fixed_at AND o.opened_at <= p.matures_at
+  RETURNING p.*, o.opened_at
+), told AS (
+  INSERT INTO relapses (site_id, appliance_id, execution_id, rule_id, fixed_at, relapsed_at)
+  SELECT site_id, appliance_id, execution_id, rule_id, fixed_at, opened_at FROM back ON CONFLICT DO NOTHING
+)
+SELECT site_id, appliance_id, rule_id, pattern_id, target_id, fixed_at FROM back ORDER BY site_id, fingerprint, fixed_at
+"""
+
+# A fix has lasted when its time is over here and there, and the appliance has told all that it did until then: one that
+# was offline for a week may still have to say that it came back.
+_MATURED: Final = """
+WITH due AS (
+  SELECT p.site_id, p.fingerprint, p.execution_id FROM provisional_fixes p
+  JOIN appliances a USING (site_id, appliance_id)
+  WHERE p.matures_at <= %(now)s AND p.matures_at <= a.reported_until
+  ORDER BY p.matures_at LIMIT %(fixes)s
+)
+DELETE FROM provisional_fixes p USING due
+WHERE p.site_id = due.site_id AND p.fingerprint = due.fingerprint AND p.execution_id = due.execution_id
+RETURNING p.site_id, p.appliance_id, p.rule_id, p.pattern_id, p.target_id, p.fixed_at
+"""
+
+_FIXES_MAX: Final = 100_000
+"""Most fixes that mature in one fold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One fix that came back, or lasted."""
+
+    site_id: str
+    appliance_id: str
+    rule_id: str | None
+    pattern_id: UUID | None
+    target_id: str
+    fixed_at: datetime
+
+
+@dataclass(slots=True)
+class RuleRuns:
+    """What one fold brings for one rule.
+
+    Attributes:
+        matches: Attempts, however they ended.
+        successes: Verified fixes.
+        failures: Attempts that failed, or failed their verification.
+        not_applicable: Attempts that found nothing to do.
+        history: ``S`` and ``F`` in order of time.
+        relapsed: When the fixes that came back were made.
+        lasted: When the fixes that lasted were made.
+
+    """
+
+    matches: int = 0
+    successes: int = 0
+    failures: int = 0
+    not_applicable: int = 0
+    history: str = ""
+    relapsed: list[datetime] = field(default_factory=list)
+    lasted: list[datetime] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one fold brought.
+
+    Attributes:
+        rows: Reports that were folded.
+        rules: What each rule did, by rule id.
+        patterns: Patterns whose numbers changed.
+
+    """
+
+    rows: int
+    rules: Mapping[str, RuleRuns]
+    patterns: frozenset[UUID]
+
+
+def fold(
+    connection: psycopg.Connection,
+    *,
+    now: datetime,
+    durable_after: timedelta = DURABLE_AFTER,
+    batches: int = BATCHES_MAX,
+    then: Callable[[Folded], None] = lambda _folded: None,
+) -> Folded | None:
+    """Fold the oldest batches, in one transaction; return what they brought, ``None`` while another folder is at it.
+
+    Args:
+        connection: Of the role ``central_fleet``, outside a transaction.
+        now: The time of this turn, UTC.
+        durable_after: How long a fix has to hold.
+        batches: Most batches to take.
+        then: Called with the result, within the same transaction: stages move with the numbers that move them.
+
+    """
+    with connection.transaction():
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone()
+        if row != (True,):
+            return None
+        connection.execute(_ROWS)
+        rows = connection.execute(_TAKE, {"batches": batches}).rowcount
+        rules: dict[str, RuleRuns] = {}
+        patterns: set[UUID] = set()
+        if rows:
+            _count(connection, rules, patterns, durable_after)
+        _settle(connection, rules, patterns, now)
+        _write_counters(connection, rules)
+        folded = Folded(rows, rules, frozenset(patterns))
+        then(folded)
+        return folded
+
+
+def _count(
+    connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns: set[UUID], durable_after: timedelta
+) -> None:
+    for rule_id, matches, successes, failures, not_applicable, history in connection.execute(_RUNS):
+        rules[rule_id] = RuleRuns(matches, successes, failures, not_applicable, history or "")
+    connection.execute(_UNCLAIMED)
+    connection.execute(_OPENINGS)
+    patterns.update(row[0] for row in connection.execute(_PATTERNS))
+    connection.execute(_PATTERN_FAILURES)
+    connection.execute(_REACH)
+    connection.execute(_FIXES, {"durable_after": durable_after})
+
+
+def _settle(connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns: set[UUID], now: datetime) -> None:
+    relapsed = [Fix(*row) for row in connection.execute(_RELAPSED)]
+    matured = [Fix(*row) for row in connection.execute(_MATURED, {"now": now, "fixes": _FIXES_MAX})]
+    for fix in relapsed:
+        if fix.rule_id is not None:
+            rules.setdefault(fix.rule_id, RuleRuns()).relapsed.append(fix.fixed_at)
+    for fix in matured:
+        if fix.rule_id is not None:
+            rules.setdefault(fix.rule_id, RuleRuns()).lasted.append(fix.fixed_at)
+    for fixes, lasted in ((relapsed, False), (matured, True)):
+        keys = [(one.site_id, one.appliance_id, one.pattern_id) for one in fixes if one.pattern_id]
+        patterns.update(pattern_id for _, _, pattern_id in keys)
+        _add_tallies(connection, keys, lasted=lasted)
+
+
+def _add_tallies(connection: psycopg.Connection, keys: list[tuple[str, str, UUID]], *, lasted: bool) -> None:
+    counted = Counter(keys)
+    if not counted:
+        return
+    names = sorted(counted)
+    sites, appliances, patterns = zip(*names, strict=True)
+    numbers = [counted[name] for name in names]
+    nothing = [0] * len(names)
+    successes, failures = (numbers, nothing) if lasted else (nothing, numbers)
+    connection.execute(_ADD_TALLIES, [list(sites), list(appliances), list(patterns), successes, failures])
+
+
+def _write_counters(connection: psycopg.Connection, rules: Mapping[str, RuleRuns]) -> None:
+    names = sorted(rules)
+    if not names:
+        return
+    connection.execute("SELECT FROM l1_rules WHERE rule_id = ANY(%s) ORDER BY rule_id FOR NO KEY UPDATE", (names,))
+    numbers = [
+        (one.matches, one.successes, one.failures, one.not_applicable, len(one.relapsed))
+        for one in map(rules.__getitem__, names)
+    ]
+    connection.execute(
+        "UPDATE l1_rules r SET match_count = r.match_count + n.matches, success_count = r.success_count + n.successes,"
+        " failure_count = r.failure_count + n.failures,"
+        " not_applicable_count = r.not_applicable_count + n.not_applicable,"
+        " relapse_count = r.relapse_count + n.relapses"
+        " FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS n (rule_id, matches, successes, failures, not_applicable, relapses) WHERE r.rule_id = n.rule_id",
+        [names, *map(list, zip(*numbers, strict=True))],
+    )

@@ -1,0 +1,1 @@
+"""Alembic reads these files itself, by their numbers."""
