@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.matching_engines import Engine, Live, look_up
-from tests.support.postgres import PostgresServer, find_sources
+from central_command.postgres.server import PostgresServer, find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -215,7 +215,7 @@ SELECT rules.id FROM rules, incident WHERE rules.key = ANY (%s::text[]) AND inci
 
 
 def _postgres(rules: Rules) -> Live:
-    server = PostgresServer(find_sources()[0])
+    server = PostgresServer(find_sources(variable="ORACLE_DATABASE_URL")[0])
     server.start()
     try:
         connection = server.connect()

