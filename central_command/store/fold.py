@@ -143,17 +143,26 @@ WHERE f.success AND f.attempt_id IS NOT NULL
 ON CONFLICT DO NOTHING
 """
 
+# Every opening that this fold brought counts, and of earlier ones the last: enough to learn of each return, whatever
+# order a backlog arrives in.
 _RELAPSED: Final = """
-WITH touched AS (SELECT DISTINCT site_id, fingerprint FROM fold_rows),
-back AS (
-  DELETE FROM provisional_fixes p USING openings o, touched
-  WHERE p.site_id = touched.site_id AND p.fingerprint = touched.fingerprint
-    AND o.site_id = p.site_id AND o.fingerprint = p.fingerprint
-    AND o.opened_at > p.fixed_at AND o.opened_at <= p.matures_at
-  RETURNING p.*, o.opened_at
+WITH opened AS (
+  SELECT site_id, fingerprint, opened_at FROM fold_rows WHERE opened_at IS NOT NULL
+  UNION
+  SELECT site_id, fingerprint, o.opened_at FROM openings o
+  WHERE (site_id, fingerprint) IN (SELECT site_id, fingerprint FROM fold_rows)
+), returned AS (
+  SELECT p.site_id, p.fingerprint, p.execution_id, min(o.opened_at) AS relapsed_at
+  FROM provisional_fixes p JOIN opened o USING (site_id, fingerprint)
+  WHERE o.opened_at > p.fixed_at AND o.opened_at <= p.matures_at
+  GROUP BY p.site_id, p.fingerprint, p.execution_id
+), back AS (
+  DELETE FROM provisional_fixes p USING returned r
+  WHERE p.site_id = r.site_id AND p.fingerprint = r.fingerprint AND p.execution_id = r.execution_id
+  RETURNING p.*, r.relapsed_at
 ), told AS (
   INSERT INTO relapses (site_id, appliance_id, execution_id, rule_id, fixed_at, relapsed_at)
-  SELECT site_id, appliance_id, execution_id, rule_id, fixed_at, opened_at FROM back ON CONFLICT DO NOTHING
+  SELECT site_id, appliance_id, execution_id, rule_id, fixed_at, relapsed_at FROM back ON CONFLICT DO NOTHING
 )
 SELECT site_id, appliance_id, rule_id, pattern_id, target_id, fixed_at FROM back ORDER BY site_id, fingerprint, fixed_at
 """
@@ -269,7 +278,6 @@ def _count(
     for rule_id, matches, successes, failures, not_applicable, history in connection.execute(_RUNS):
         rules[rule_id] = RuleRuns(matches, successes, failures, not_applicable, history or "")
     connection.execute(_UNCLAIMED)
-    connection.execute(_OPENINGS)
     patterns.update(row[0] for row in connection.execute(_PATTERNS))
     connection.execute(_PATTERN_FAILURES)
     connection.execute(_REACH)
@@ -278,6 +286,7 @@ def _count(
 
 def _settle(connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns: set[UUID], now: datetime) -> None:
     relapsed = [Fix(*row) for row in connection.execute(_RELAPSED)]
+    connection.execute(_OPENINGS)
     matured = [Fix(*row) for row in connection.execute(_MATURED, {"now": now, "fixes": _FIXES_MAX})]
     for fix in relapsed:
         if fix.rule_id is not None:

@@ -1,0 +1,64 @@
+"""One server of each version that is here for the whole run, a copy of one migrated database for each test."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from central_command.postgres.server import PostgresServer, find_sources
+from tests.support.central import add_rule, add_runbook, add_site, copy_database, make_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from central_command.postgres.server import ServerSource
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(
+    scope="session", params=find_sources(variable="CENTRAL_TEST_DATABASE_URL"), ids=lambda source: source.name
+)
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A running server; each test runs against every version."""
+    source: ServerSource = request.param
+    with PostgresServer(source) as running:
+        make_database(running, "template_central")
+        yield running
+
+
+@pytest.fixture
+def conninfo(server: PostgresServer) -> Iterator[str]:
+    """An empty database with this release's tables."""
+    name = f"central_{next(_numbers)}"
+    yield copy_database(server, "template_central", name)
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def owner(conninfo: str) -> Iterator[psycopg.Connection]:
+    """A session of the owner of the tables: one site with one appliance, one runbook, one rule."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        add_site(connection, "site-1", "a")
+        add_runbook(connection, "LIN-SSH-001")
+        add_rule(connection, "RULE-1")
+        yield connection
+
+
+@pytest.fixture
+def fleet(owner: psycopg.Connection, conninfo: str) -> Iterator[psycopg.Connection]:
+    """A session of the role that folds."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("SET ROLE central_fleet")
+        yield connection
+
+
+@pytest.fixture
+def agent(owner: psycopg.Connection, conninfo: str) -> Iterator[psycopg.Connection]:
+    """A session of the role that answers appliances."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        yield connection
