@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -127,9 +128,10 @@ class OutboxWorker:
             )
             if not rows:
                 break
-            report = self._send(rows, report)
-            if report.trouble:
-                break
+            for _, alike in groupby(rows, key=lambda row: row.entry.kind):
+                report = self._send(list(alike), report)
+                if report.trouble:
+                    return report
         return report
 
     def _send(self, rows: Sequence[OutboxRow], report: SendReport) -> SendReport:

@@ -46,7 +46,7 @@ def two_sites(owner: psycopg.Connection) -> psycopg.Connection:
         owner.execute(
             "INSERT INTO evidence_bundles"
             " (site_id, appliance_id, chain_id, seq, entry_id, entry_sha256, envelope, kind, made_at)"
-            " VALUES (%s, 'a', 'c', 0, gen_random_uuid(), sha256(''), '', 'attempt', %s)",
+            " VALUES (%s, 'a', 'c', 1, gen_random_uuid(), sha256(''), '', 'attempt', %s)",
             (site_id, NOW),
         )
     return owner

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compliance_agent.adapters.control_plane.https import ANSWER_MAX_BYTES, REPORTS_PATH, HttpsUplink
+from compliance_agent.adapters.control_plane.https import ANSWER_MAX_BYTES, REPORT_PATHS, HttpsUplink
 from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.uplink import Answer, EntryAnswer, EntryFate, judge
 from compliance_agent.testing import NOON, FakeUplink
@@ -95,7 +95,7 @@ def test_what_is_sent_again_is_a_duplicate(uplink) -> None:
 def test_a_batch_is_one_post_with_credential_and_key(plane, token) -> None:
     uplink_to(plane.port, token).send(ENTRIES, sent_at=NOON)
     ((path, headers, content),) = plane.requests
-    assert path == REPORTS_PATH
+    assert path == "/agent/telemetry"
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     assert headers["Content-Type"] == "application/json"
     assert len(headers["Idempotency-Key"]) == 32
@@ -103,6 +103,13 @@ def test_a_batch_is_one_post_with_credential_and_key(plane, token) -> None:
     assert (document["schema"], document["site_id"], document["appliance_id"]) == ("report-batch/v1", "clinic", "a1")
     assert [entry["id"] for entry in document["entries"]] == IDS
     assert [entry["kind"] for entry in document["entries"]] == ["telemetry", "evidence"]
+
+
+@pytest.mark.parametrize("kind", OutboxClass)
+def test_each_class_takes_a_route_of_its_own(plane, token, kind) -> None:
+    uplink_to(plane.port, token).send([an_entry(1, kind)], sent_at=NOON)
+    assert [path for path, _, _ in plane.requests] == [REPORT_PATHS[kind]]
+    assert len(set(REPORT_PATHS.values())) == len(OutboxClass)
 
 
 def test_bodies_travel_byte_for_byte(plane, token) -> None:
@@ -122,7 +129,7 @@ def test_a_base_address_may_have_a_path(plane, token) -> None:
     HttpsUplink(f"http://localhost:{plane.port}/central/", str(token), site_id="c", appliance_id="a").send(
         ENTRIES, sent_at=NOON
     )
-    assert plane.requests[0][0] == f"/central{REPORTS_PATH}"
+    assert plane.requests[0][0] == "/central/agent/telemetry"
 
 
 def test_a_partial_answer_says_what_became_of_each(plane, token) -> None:

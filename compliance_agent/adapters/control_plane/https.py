@@ -13,6 +13,7 @@ from compliance_agent.adapters.alert_channels.addresses import is_here
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.deadline import Deadline
 from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
+from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.scrub import scrub
 from compliance_agent.domain.uplink import Answer
 from compliance_agent.errors import CredentialError, InputError
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.outbox import OutboxEntry
 
-REPORTS_PATH: Final = "/agent/v1/reports"
+REPORT_PATHS: Final = {
+    OutboxClass.HEARTBEAT: "/agent/checkin",
+    OutboxClass.EVIDENCE: "/agent/evidence",
+    OutboxClass.TELEMETRY: "/agent/telemetry",
+}
+"""A route for each class, so that a backlog of one never stands in the way of another."""
 ANSWER_MAX_BYTES: Final = 1_048_576
 _REFUSAL_MAX_BYTES: Final = 2_048
 _CHUNK_BYTES: Final = 65_536
@@ -66,7 +72,10 @@ class HttpsUplink:
             raise ValueError(message)
 
     def send(self, entries: Sequence[OutboxEntry], *, sent_at: datetime) -> Answer:
-        """POST one batch and return what came back. Never raises: no answer is an answer without a status."""
+        """POST one batch and return what came back. Never raises: no answer is an answer without a status.
+
+        The class of the first entry says which route it takes; the sender puts one class into a batch.
+        """
         try:
             token = CredentialReader().read_password(self.token_file, purpose="control plane token").reveal()
         except CredentialError as error:
@@ -86,15 +95,15 @@ class HttpsUplink:
             for prefix in ("https://", "http://"):
                 session.mount(prefix, LineAdapter(line))
             try:
-                answer = self._post(session, body, headers)
+                answer = self._post(session, REPORT_PATHS[entries[0].kind], body, headers)
             except (requests.RequestException, HTTPError, OSError) as error:
                 answer = _no_answer(error)
         # An answer that was cut off can still look like one.
         return Answer(None, f"no answer within {self.deadline_s:g} s") if limit.passed else answer
 
-    def _post(self, session: requests.Session, body: bytes, headers: dict[str, str]) -> Answer:
+    def _post(self, session: requests.Session, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         with session.post(
-            self.url.rstrip("/") + REPORTS_PATH,
+            self.url.rstrip("/") + path,
             data=body,
             headers=headers,
             timeout=(self.connect_timeout_s, self.connect_timeout_s),

@@ -46,6 +46,14 @@ def test_all_that_waits_is_sent_in_batches() -> None:
     assert store.due_entries(FakeClock().now(), rows_max=99, bytes_max=9_999) == []
 
 
+def test_a_batch_holds_one_class() -> None:
+    store, uplink = FakeStore(), FakeUplink()
+    kinds = [OutboxClass.TELEMETRY, OutboxClass.HEARTBEAT, OutboxClass.EVIDENCE, OutboxClass.TELEMETRY]
+    store.attach(Attachments([an_entry(number, kind) for number, kind in enumerate(kinds, start=1)]))
+    assert worker(store, uplink).send_due().delivered == 4
+    assert [numbers(batch) for batch in uplink.batches] == [[2], [3], [1, 4]]
+
+
 def test_a_long_backlog_is_sent_in_several_calls() -> None:
     store, uplink = a_store(POLICY.batch_rows_max * BATCHES_MAX + 1), FakeUplink()
     assert worker(store, uplink).send_due().delivered == POLICY.batch_rows_max * BATCHES_MAX

@@ -268,7 +268,7 @@ CREATE TABLE evidence_bundles (
   site_id site_name NOT NULL,
   appliance_id text NOT NULL,
   chain_id text NOT NULL,
-  seq bigint NOT NULL CHECK (seq >= 0),
+  seq bigint NOT NULL CHECK (seq >= 1),
   entry_id uuid NOT NULL,
   entry_sha256 bytea NOT NULL CHECK (length(entry_sha256) = 32),
   envelope bytea NOT NULL,
@@ -279,6 +279,21 @@ CREATE TABLE evidence_bundles (
   UNIQUE (site_id, appliance_id, entry_id)
 );
 COMMENT ON TABLE evidence_bundles IS 'append-only: nobody has the right to update or delete, six years';
+
+-- The end of each chain as we know it: the witness against a cut tail. An alarm stays until a person ends it.
+CREATE TABLE evidence_chains (
+  site_id site_name NOT NULL,
+  appliance_id text NOT NULL,
+  chain_id text NOT NULL,
+  seq bigint NOT NULL CHECK (seq >= 1),
+  sha256 text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+  public_key bytea NOT NULL CHECK (length(public_key) = 32),
+  alarm text CHECK (alarm <> ''),
+  alarmed_at timestamptz,
+  PRIMARY KEY (site_id, appliance_id, chain_id),
+  FOREIGN KEY (site_id, appliance_id) REFERENCES appliances,
+  CHECK ((alarm IS NULL) = (alarmed_at IS NULL))
+);
 
 CREATE TABLE audit_log (
   site_id scope_name NOT NULL,
@@ -334,7 +349,8 @@ DECLARE
 BEGIN
   FOREACH name IN ARRAY ARRAY['sites', 'appliances', 'credentials', 'enrolment_tokens', 'l1_rules', 'unclaimed_counts',
     'execution_telemetry', 'telemetry_delta', 'provisional_fixes', 'relapses', 'openings', 'patterns',
-    'pattern_tallies', 'pattern_reach', 'appliance_commands', 'evidence_bundles', 'audit_log']
+    'pattern_tallies', 'pattern_reach', 'appliance_commands', 'evidence_bundles',
+    'evidence_chains', 'audit_log']
   LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
@@ -350,12 +366,14 @@ CREATE POLICY fleets_rules ON l1_rules FOR SELECT TO central_agent USING (site_i
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO central_fleet;
 GRANT INSERT, UPDATE ON sites, appliances, credentials, enrolment_tokens, runbooks, l1_rules, patterns, appliance_commands
   TO central_fleet;
+GRANT UPDATE (alarm, alarmed_at) ON evidence_chains TO central_fleet;
 GRANT INSERT, UPDATE, DELETE ON unclaimed_counts, telemetry_delta, provisional_fixes, openings, pattern_tallies,
   pattern_reach TO central_fleet;
 GRANT INSERT ON relapses, audit_log TO central_fleet;
 
 GRANT SELECT ON sites, appliances, credentials, enrolment_tokens, runbooks, l1_rules, appliance_commands,
-  execution_telemetry, evidence_bundles TO central_agent;
+  execution_telemetry, evidence_bundles, evidence_chains TO central_agent;
+GRANT INSERT, UPDATE ON evidence_chains TO central_agent;
 GRANT INSERT ON appliances, credentials, execution_telemetry, telemetry_delta, evidence_bundles, audit_log
   TO central_agent;
 GRANT UPDATE (seen_at, clock_ahead_s, reported_until, version, heartbeat, public_key) ON appliances TO central_agent;

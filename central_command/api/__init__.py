@@ -1,0 +1,1 @@
+"""What appliances and scripts ask over HTTPS. Bearer credentials, no cookies; every refusal is a problem document."""
