@@ -1,0 +1,1 @@
+"""Central Command on the command line."""

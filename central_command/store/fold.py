@@ -81,7 +81,7 @@ ON CONFLICT (site_id, fingerprint) DO UPDATE SET opened_at = greatest(openings.o
 _PATTERN_KEYS: Final = """
 SELECT check_id, platform, runbook_id, min(ended_at), max(ended_at) FROM fold_rows
 WHERE level IN ('L2', 'L3') AND attempt_id IS NOT NULL AND platform IS NOT NULL
-  AND runbook_id IN (SELECT runbook_id FROM runbooks WHERE remedies)
+  AND runbook_id IN (SELECT runbook_id FROM runbooks WHERE remedies) AND check_id IN (SELECT runbook_id FROM runbooks)
 GROUP BY check_id, platform, runbook_id ORDER BY check_id, platform, runbook_id
 """
 

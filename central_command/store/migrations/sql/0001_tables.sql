@@ -64,7 +64,7 @@ CREATE TABLE enrolment_tokens (
 
 -- The catalogue: what the agents of a release carry. A rule can only name what stands here.
 CREATE TABLE runbooks (
-  runbook_id text PRIMARY KEY CHECK (runbook_id !~* '^AUTO-'),
+  runbook_id text PRIMARY KEY CHECK (runbook_id !~* '^AUTO-' AND length(runbook_id) <= 64),
   title text NOT NULL,
   platforms text[] NOT NULL,
   check_type text NOT NULL,
