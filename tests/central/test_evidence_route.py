@@ -1,0 +1,130 @@
+"""Evidence is appended to its chain byte for byte; a gap, a fork and tampering are refused and raise an alarm."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from central_command.store.evidence import Fate, Reception, receive
+from tests.support.central import NOW, add_site, as_agent, uuid7
+from tests.support.evidence import CHAIN, Chain, a_key, a_scan, an_action
+from tests.support.state import SITE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def chain() -> Chain:
+    chain = Chain()
+    for draft in (a_scan(), an_action(), a_scan()):
+        chain.add(draft)
+    return chain
+
+
+@pytest.fixture
+def send(owner: psycopg.Connection) -> Callable[[bytes], Reception]:
+    add_site(owner, SITE, "box")
+    owner.execute("UPDATE appliances SET public_key = %s WHERE site_id = %s", (a_key().public_key, SITE))
+
+    def one(line: bytes) -> Reception:
+        with as_agent(owner, SITE):
+            return receive(
+                owner, site_id=SITE, appliance_id="box", entry_id=uuid7(NOW, next(_numbers)), line=line, now=NOW
+            )
+
+    return one
+
+
+def _alarm(owner: psycopg.Connection) -> str | None:
+    row = owner.execute("SELECT alarm FROM evidence_chains").fetchone()
+    return row[0] if row else None
+
+
+def test_a_chain_is_kept_byte_for_byte_and_its_head_is_known(send, chain, owner) -> None:
+    assert [send(line).fate for line in chain.lines] == [Fate.STORED] * len(chain.lines)
+    kept = owner.execute("SELECT envelope FROM evidence_bundles ORDER BY seq").fetchall()
+    assert [row[0] for row in kept] == chain.lines
+    head = owner.execute("SELECT chain_id, seq, sha256, alarm FROM evidence_chains").fetchone()
+    assert head == (CHAIN, len(chain.lines), chain.head.sha256, None)
+
+
+def test_what_is_sent_again_is_had(send, chain, owner) -> None:
+    send(chain.lines[0])
+    assert send(chain.lines[0]) == Reception(Fate.HAD)
+    assert _alarm(owner) is None
+
+
+def test_a_gap_waits_for_what_is_missing_and_raises_an_alarm(send, chain, owner) -> None:
+    send(chain.lines[0])
+    assert send(chain.lines[2]) == Reception(Fate.EARLY, "a gap: entries 2 to 2 of the chain have not arrived")
+    assert _alarm(owner) == "a gap: entries 2 to 2 of the chain have not arrived"
+    assert [send(line).fate for line in chain.lines[1:3]] == [Fate.STORED, Fate.STORED]
+    assert _alarm(owner) is not None  # a person ends it, nothing else
+
+
+def test_a_second_entry_of_a_number_is_a_fork(send, chain, owner) -> None:
+    other = Chain()
+    other.add(a_scan(target_id="another"))
+    send(chain.lines[0])
+    send(chain.lines[1])
+    reception = send(other.lines[1])
+    assert (reception.fate, reception.reason.startswith("a fork: entry 2")) == (Fate.REFUSED, True)
+    assert _alarm(owner) == reception.reason
+
+
+def test_an_entry_that_follows_another_than_the_one_here_is_a_fork(send, chain, owner) -> None:
+    other = Chain()
+    for draft in (a_scan(target_id="another"), an_action(), a_scan()):
+        other.add(draft)
+    for line in chain.lines[:2]:
+        send(line)
+    assert send(other.lines[2]).reason.startswith("a fork: entry 3 follows another entry")
+
+
+def test_an_altered_byte_is_refused_wherever_it_is(send, chain, owner) -> None:
+    send(chain.lines[0])
+    line = chain.lines[1]
+    for position in range(0, len(line), 7):
+        altered = line[:position] + bytes([line[position] ^ 1]) + line[position + 1 :]
+        assert send(altered).fate is not Fate.STORED
+    assert owner.execute("SELECT count(*) FROM evidence_bundles").fetchone() == (1,)
+    assert send(line).fate is Fate.STORED
+
+
+def test_another_appliances_key_signs_nothing_here(send, owner) -> None:
+    other = Chain(a_key(2))
+    reception = send(other.lines[0])
+    assert (reception.fate, reception.reason) == (Fate.REFUSED, "entry 1 is signed by another key than the chain's")
+
+
+def test_a_rotated_key_goes_on(send, chain, owner) -> None:
+    chain.rotate(a_key(2))
+    chain.add(a_scan())
+    assert {send(line).fate for line in chain.lines} == {Fate.STORED}
+    assert owner.execute("SELECT public_key FROM evidence_chains").fetchone() == (a_key(2).public_key,)
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[1]", b"\xff", b'{"payload":"","payloadType":"x","signatures":[]}'])
+def test_what_is_no_entry_is_refused(send, line) -> None:
+    assert send(line).reason.startswith("no entry of a chain")
+
+
+def test_an_entry_of_another_site_is_refused(owner, chain) -> None:
+    add_site(owner, "other-site", "box")
+    with as_agent(owner, "other-site"):
+        reception = receive(
+            owner,
+            site_id="other-site",
+            appliance_id="box",
+            entry_id=uuid7(NOW, next(_numbers)),
+            line=chain.lines[0],
+            now=NOW,
+        )
+    assert (reception.fate, reception.reason) == (Fate.REFUSED, f"an entry of the site {SITE}")
