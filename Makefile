@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching chaos playground simulate lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-flywheel bench-heal bench-matching chaos playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -46,6 +46,9 @@ bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the ve
 
 bench-matching: set-up-bench ## rules and incidents: ours and the peers side by side (about 8 minutes; MATCHING="--quick": 1)
 	@$(BIN)/python -m benchmarks.matching $(MATCHING)
+
+bench-flywheel: set-up-dev ## what the flywheel promotes and demotes, by simulation (about 2 minutes)
+	@$(BIN)/python -m benchmarks.flywheel $(FLYWHEEL)
 
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground

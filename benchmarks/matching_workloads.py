@@ -87,7 +87,7 @@ def _option_name(number: int) -> str:
 def _type_weights() -> tuple[float, ...]:
     """Cumulative weights 1/(k+1)^0.6, the ranks k in a shuffled order, so that no id tells its weight."""
     ranks = list(range(_TYPE_COUNT))
-    random.Random(_INCIDENTS_SEED).shuffle(ranks)  # noqa: S311 - a fixed workload guards nothing
+    random.Random(_INCIDENTS_SEED).shuffle(ranks)
     return tuple(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in ranks))
 
 
@@ -97,7 +97,7 @@ def w_incidents(count: int) -> list[dict[str, Any]]:
 
 
 def _w_incidents() -> Iterator[dict[str, Any]]:
-    rng = random.Random(_INCIDENTS_SEED)  # noqa: S311 - a fixed workload guards nothing
+    rng = random.Random(_INCIDENTS_SEED)
     for number in range(INCIDENTS_MAX):
         kind = rng.choices(range(_TYPE_COUNT), cum_weights=_type_weights())[0]
         platform = rng.choice(_PLATFORMS)
@@ -209,7 +209,7 @@ W_KINDS: Final[tuple[tuple[float, Callable[[random.Random], dict[str, Any]]], ..
 
 def w_rules(count: int) -> list[dict[str, Any]]:
     """Return the first ``count`` rule documents of W."""
-    rng = random.Random(RULES_SEED)  # noqa: S311 - a fixed workload guards nothing
+    rng = random.Random(RULES_SEED)
     makers = [make for _, make in W_KINDS]
     weights = [share for share, _ in W_KINDS]
     kinds = rng.choices(makers, weights, k=RULES_MAX)
@@ -218,7 +218,7 @@ def w_rules(count: int) -> list[dict[str, Any]]:
 
 def h_incidents(count: int) -> list[dict[str, Any]]:
     """Return the first ``count`` incidents of H: 16 fields, half of them below ``details``."""
-    rng = random.Random(_INCIDENTS_SEED)  # noqa: S311 - a fixed workload guards nothing
+    rng = random.Random(_INCIDENTS_SEED)
     found = []
     for _ in range(_checked(count, INCIDENTS_MAX)):
         fields = {number: _h_value(rng, number) for number in range(len(H_CARDINALITIES))}
@@ -228,7 +228,7 @@ def h_incidents(count: int) -> list[dict[str, Any]]:
 
 def h_rules(count: int) -> list[dict[str, Any]]:
     """Return the first ``count`` rule documents of H: 2 to 4 equalities, at least one on a field of 100 values."""
-    rng = random.Random(RULES_SEED)  # noqa: S311 - a fixed workload guards nothing
+    rng = random.Random(RULES_SEED)
     found = []
     for number in range(_checked(count, RULES_MAX)):
         size = rng.randrange(2, 5)

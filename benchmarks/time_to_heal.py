@@ -111,7 +111,7 @@ def settings_for(folder: Path, machines: dict[str, OverlayMachine], interval_s: 
 
 def drive(name: str, machine: OverlayMachine, watcher: Watcher, samples: list[Sample], interval_s: int) -> None:
     """Plant each drift at a random moment of the interval and wait for its fix."""
-    rng = random.Random(name)  # noqa: S311 - spreads the plantings, guards nothing
+    rng = random.Random(name)
     while watcher.turns.get(name, 0) < 1:  # the machine as it should be, first
         time.sleep(0.1)
     for check, breaking in DRIFTS.items():
