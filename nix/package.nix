@@ -18,6 +18,7 @@ python3Packages.buildPythonApplication {
       ../README.md
       ../LICENSE
       ../CHANGELOG.md
+      ../central_command
       ../compliance_agent
       ../runbooks
       ../docs/reference/evidence_verify.py
