@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from compliance_agent.adapters.store.gate_codec import flap_state, written
+from compliance_agent.adapters.store.gate_codec import written
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
@@ -14,7 +14,6 @@ from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     EndWaiver,
     Forgive,
-    RestoreFlap,
     SetApproval,
     SetPause,
     SetWaiver,
@@ -154,31 +153,37 @@ class People:
             place=(target_id, check_id),
             until=until,
             how=kind.value,
-            before=written(row.state if row else FRESH),
+            before=written(replace(row.state, before=None) if row else FRESH),
             forgiven_before=str(self._agent.store.forgiven().get(name, -1.0)),
         )
 
     def undo_clear(self, target_id: str, check_id: str) -> None:
-        """Put a flap back as it was before it was cleared last.
+        """Take the last clearing of a flap back; what came since counts as if it had never been cleared.
 
         Raises:
             ComplianceAgentError: Nobody cleared it, or that was undone already.
 
         """
         name = f"{target_id}/{check_id}"
+        row, cleared = (
+            self._agent.store.flap(self._print(target_id, check_id)),
+            self._last_clearing(target_id, check_id),
+        )
+        if row is None or row.state.before is None or cleared is None:
+            hint = "see compliance-agent flaps list"
+            raise ComplianceAgentError(f"there is no clearing of {name} to undo", hint=hint)
+        event = FlapEvent(FlapEventKind.RESTORED, self._now.elapsed_s, self._now.wall)
+        changes = (
+            ChangeFlap(self._update(target_id, check_id, event)),
+            Forgive(name, float(str(cleared.details["forgiven_before"]))),
+        )
+        self.record(ActionKind.FLAP_RESTORED, changes, place=(target_id, check_id))
+
+    def _last_clearing(self, target_id: str, check_id: str) -> PersonAction | None:
         for action in self._agent.store.actions(_ACTIONS_SEARCHED):
-            if (action.target_id, action.check_id) != (target_id, check_id):
-                continue
-            if action.kind is ActionKind.FLAP_RESTORED:
-                break
-            if action.kind is ActionKind.FLAP_CLEARED:
-                state = flap_state(json.loads(str(action.details["before"])))
-                forgiven = Forgive(name, float(str(action.details["forgiven_before"])))
-                key = self._print(target_id, check_id)
-                restored = RestoreFlap(key, self._agent.settings.site_id, target_id, check_id, state)
-                self.record(ActionKind.FLAP_RESTORED, [restored, forgiven], place=(target_id, check_id))
-                return
-        raise ComplianceAgentError(f"there is no clearing of {name} to undo", hint="see compliance-agent flaps list")
+            if action.kind is ActionKind.FLAP_CLEARED and (action.target_id, action.check_id) == (target_id, check_id):
+                return action
+        return None
 
     def _print(self, target_id: str, check_id: str) -> str:
         return fingerprint(self._agent.settings.site_id, target_id, check_id)

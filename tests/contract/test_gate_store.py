@@ -9,15 +9,14 @@ import pytest
 
 from compliance_agent.adapters.store import MemoryStore, SqliteStore, Undo
 from compliance_agent.domain.evidence.drafts import ActionKind
-from compliance_agent.domain.gate import BlastLimits, FlapPolicy, Hold
-from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase
+from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, Hold
+from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase, judge
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     Charge,
     EndWaiver,
     Forgive,
     GateEnd,
-    RestoreFlap,
     SetApproval,
     SetPause,
     SetWaiver,
@@ -33,6 +32,7 @@ from compliance_agent.domain.gate.people import (
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import Instant
 from compliance_agent.domain.turn_end import TurnEnd
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
 from tests.support.state import CHECK, FINGERPRINT, SITE, TARGET, an_attempt, an_end, an_outcome
@@ -212,8 +212,51 @@ def test_a_cleared_flap_can_be_put_back(store):
     before = store.flap(FINGERPRINT)
     store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.CLEARED))])
     assert store.flap(FINGERPRINT).state.fast == FRESH.fast
-    store.record_action(ACTION, [RestoreFlap(FINGERPRINT, SITE, TARGET, CHECK, before.state)])
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.RESTORED))])
     assert store.flap(FINGERPRINT) == before
+
+
+def test_a_cleared_flap_that_is_put_back_keeps_what_came_back_since(store):
+    store.change_flap(an_update(FlapEventKind.FIXED, FlapEventKind.RELAPSE))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.CLEARED, seconds=10))])
+    store.change_flap(an_update(FlapEventKind.FIXED, FlapEventKind.RELAPSE, seconds=60))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.RESTORED, seconds=70))])
+    state = store.flap(FINGERPRINT).state
+    assert (state.total, state.before) == (2, None)
+    assert state.fast == pytest.approx(1_998.075, abs=0.01)
+
+
+def a_fix(store, attempt_id: str, seconds: float) -> None:
+    store.begin(an_attempt(attempt_id), a_charge(seconds))
+    gate = GateEnd(instant(seconds + 1), an_update(FlapEventKind.FIXED, seconds=seconds + 1))
+    store.finish(TurnEnd(an_end(an_attempt(attempt_id)), gate=gate))
+
+
+def undo(store, attempt_id: str) -> None:
+    store.record_undo(Undo(attempt_id, succeeded=True, actor="ann", reason="no", at=NOON), at_s=500.0)
+
+
+def test_undoing_an_older_attempt_leaves_the_newer_fix_that_may_come_back(store):
+    a_fix(store, "attempt-1", 0)
+    a_fix(store, "attempt-2", 100)
+    undo(store, "attempt-1")
+    assert store.flap(FINGERPRINT).state.fixed_s == 101
+    undo(store, "attempt-2")
+    assert store.flap(FINGERPRINT).state.fixed_s is None
+
+
+def test_the_single_try_of_a_flap_is_used_up_once_though_a_crash_cuts_it_off(store):
+    store.change_flap(an_update(*[FlapEventKind.FIXED, FlapEventKind.RELAPSE] * 3))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.ARMED))])
+    assert judged(store, 60) == Allow("one try after a pause")
+    store.begin(an_attempt(), replace(a_charge(60), flap=an_update(FlapEventKind.TRIED, seconds=60)))
+    interrupt_unfinished(store, now=NOON)
+    assert isinstance(judged(store, 61), Hold)
+
+
+def judged(store, seconds: float):
+    state = store.flap(FINGERPRINT).state
+    return judge(state, FlapPolicy(), digest="d", unattended=True, place="p", now=instant(seconds))
 
 
 def test_the_gates_memory_survives_a_restart(tmp_path):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from compliance_agent.adapters.store import gate_codec
 from compliance_agent.adapters.store.codec import clean_text
 from compliance_agent.domain.gate.decision import Hold
-from compliance_agent.domain.gate.flap import FlapRow
+from compliance_agent.domain.gate.flap import taken_back
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     EndWaiver,
     Forgive,
-    RestoreFlap,
     SetApproval,
     SetPause,
     SetWaiver,
@@ -144,7 +143,7 @@ def _put_request(book: Book, gate: GateEnd) -> None:
 
 
 def undo(book: Book, attempt_id: str, at_s: float) -> None:
-    """Keep that a person took a fix back: no relapse is seen in what follows."""
+    """Keep that a person took a fix back: no relapse is seen in what follows, unless a later fix stands."""
     one = book.find_try(attempt_id)
     if one is None:
         return
@@ -152,7 +151,8 @@ def undo(book: Book, attempt_id: str, at_s: float) -> None:
     found = book.get("flap", one.fingerprint)
     if found is not None:
         row = gate_codec.flap_row(found)
-        book.put("flap", one.fingerprint, gate_codec.written(replace(row, state=replace(row.state, fixed_s=None))))
+        state = taken_back(row.state, one.last_s)
+        book.put("flap", one.fingerprint, gate_codec.written(replace(row, state=state)))
 
 
 def change_flap(book: Book, update: FlapUpdate) -> None:
@@ -180,9 +180,6 @@ def change(book: Book, one: Change) -> None:
         book.put("approval", approval.incident_id, gate_codec.written(approval))
     elif isinstance(one, Forgive):
         book.put("forgiven", one.what, repr(one.at_s))
-    elif isinstance(one, RestoreFlap):
-        row = FlapRow(one.fingerprint, one.site_id, one.target_id, one.check_id, one.state)
-        book.put("flap", one.fingerprint, gate_codec.written(row))
     else:
         assert isinstance(one, ChangeFlap)  # noqa: S101 - a change is one of these
         change_flap(book, one.update)

@@ -42,6 +42,7 @@ def flap_state(read: dict[str, Any]) -> FlapState:
             "opened_wall": optional_time_value(read["opened_wall"]),
             "relapses": tuple(time_value(text) for text in read["relapses"]),
             "tried": tuple(read.get("tried", ())),
+            "before": flap_state(read["before"]) if read.get("before") else None,
         }
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from compliance_agent.domain.gate.flap import FlapState, FlapUpdate
+    from compliance_agent.domain.gate.flap import FlapUpdate
     from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Waiver
     from compliance_agent.domain.gate.policy import BlastLimits
     from compliance_agent.domain.timeline import Instant
@@ -84,21 +84,10 @@ class Forgive:
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreFlap:
-    """Put a flap back as it was before a person cleared it."""
-
-    fingerprint: str
-    site_id: str
-    target_id: str
-    check_id: str
-    state: FlapState
-
-
-@dataclass(frozen=True, slots=True)
 class ChangeFlap:
     """Apply events to a flap."""
 
     update: FlapUpdate
 
 
-Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | Forgive | RestoreFlap | ChangeFlap
+Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | Forgive | ChangeFlap
