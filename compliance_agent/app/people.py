@@ -12,6 +12,7 @@ from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_dr
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
+    EndApproval,
     EndWaiver,
     Forgive,
     SetApproval,
@@ -19,6 +20,7 @@ from compliance_agent.domain.gate.ledger import (
     SetWaiver,
 )
 from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, Waiver
+from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.errors import ComplianceAgentError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.gate.ledger import Change
     from compliance_agent.domain.gate.people import ApprovalRequest, Term
+    from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.timeline import Instant
 
 _ACTIONS_SEARCHED = 10_000
@@ -133,6 +136,68 @@ class People:
             incident_id=request.incident_id,
             plan_digest=request.plan_digest,
         )
+
+    def withdraw_approval(self, incident: str) -> Approval:
+        """Withdraw the approval of the incident whose id begins so, and return it.
+
+        Raises:
+            ComplianceAgentError: There is none, several are meant, or it was used up.
+
+        """
+        found = [one for one in self._agent.store.approvals() if one.incident_id.startswith(incident)]
+        if len(found) > 1:
+            hint = "give more of the id"
+            raise ComplianceAgentError(f"{len(found)} approvals are of incidents {incident}...", hint=hint)
+        if not found:
+            raise self._no_approval(incident)
+        approval = found[0]
+        self.record(
+            ActionKind.APPROVAL_WITHDRAWN,
+            [EndApproval(approval.incident_id)],
+            place=self._place_of(approval.incident_id),
+            incident_id=approval.incident_id,
+            plan_digest=approval.plan_digest,
+            approved_by=approval.actor,
+        )
+        return approval
+
+    def _place_of(self, incident_id: str) -> tuple[str, str]:
+        requests = {one.incident_id: one for one in self._agent.store.requests()}
+        return (
+            (requests[incident_id].target_id, requests[incident_id].check_id) if incident_id in requests else ("", "")
+        )
+
+    def _no_approval(self, incident: str) -> ComplianceAgentError:
+        """Return why there is nothing to withdraw: never given, withdrawn already, used up, or its incident is over."""
+        kinds = {ActionKind.APPROVED, ActionKind.APPROVAL_WITHDRAWN}
+        done = [
+            one
+            for one in self._agent.store.actions(_ACTIONS_SEARCHED)
+            if one.kind in kinds and str(one.details["incident_id"]).startswith(incident)
+        ]
+        if not done:
+            hint = "compliance-agent approve lists what waits"
+            return ComplianceAgentError(f"nobody has approved incident {incident}", hint=hint)
+        last, incident_id = done[0], str(done[0].details["incident_id"])
+        if last.kind is ActionKind.APPROVAL_WITHDRAWN:
+            return ComplianceAgentError(f"the approval of incident {incident_id} was withdrawn already by {last.actor}")
+        used = self._attempt_after(last, incident_id)
+        if used is None:
+            return ComplianceAgentError(
+                f"the approval of incident {incident_id} is void: the incident is over",
+                hint="a new incident asks again",
+            )
+        return ComplianceAgentError(
+            f"the approval of incident {incident_id} was used by attempt {used.attempt_id}, "
+            f"{when(used.begun_at)}, and cannot be withdrawn any more",
+            hint=f"compliance-agent undo {used.attempt_id} --reason ... puts back what it changed",
+        )
+
+    def _attempt_after(self, approved: PersonAction, incident_id: str) -> Attempt | None:
+        store = self._agent.engine.store
+        past = store.history(self._print(approved.target_id, approved.check_id), since=approved.at)
+        attempts = (*(one.attempt for one in past), *store.unfinished(approved.target_id))
+        return next((one for one in attempts if one.incident_id == incident_id), None)
 
     def clear_target(self, target_id: str) -> None:
         """Let a target's failures count no more for its circuit breaker."""

@@ -169,6 +169,7 @@ def charge(engine: Engine, asked: Question, now: Instant) -> Charge:
         limits=engine.policy.limits,
         flap=update(engine, wish, events),
         approval=wish.incident_id if needs_person else "",
+        plan_digest=wish.plan_digest,
     )
 
 

@@ -181,6 +181,55 @@ def test_a_runbook_that_disrupts_waits_for_a_persons_word(tmp_path):
     assert settle(site)[0] == "awaiting_approval", "an approval serves once"
 
 
+@pytest.fixture
+def disruptive(tmp_path):
+    """A site whose only runbook disrupts and waits; returns it with the incident."""
+    site = LocalSite(tmp_path).write()
+    content = tmp_path / "content" / f"{HEALS}.yaml"
+    content.write_text(content.read_text().replace("facts:", "effects: {disruption: high}\nfacts:", 1))
+    site.say("bad")
+    settle(site)
+    (request,) = site.json("approve")[0]["requests"]
+    return site, request["incident"]
+
+
+def test_an_approval_can_be_withdrawn_until_it_is_used(disruptive):
+    site, incident = disruptive
+    assert site("approve", incident, "--withdraw", "--reason", "x").stderr.startswith("error: nobody has approved")
+    site("approve", incident, "--reason", "tonight is fine")
+    withdrawn = site("approve", incident[:8], "--withdraw", "--reason", "the surgery is open")
+    assert withdrawn.returncode == 0
+    assert settle(site) == ("awaiting_approval", 3)
+    assert "was withdrawn already" in site("approve", incident, "--withdraw", "--reason", "x").stderr
+    site("approve", incident, "--reason", "now it is closed")
+    assert settle(site) == ("remediated", 0)
+    used = site("approve", incident, "--withdraw", "--reason", "too late")
+    assert used.returncode == 1
+    assert "was used by attempt" in used.stderr
+    assert "compliance-agent undo" in used.stderr
+    where = ("front-desk", HEALS)
+    assert actions(site) == [
+        ("approved", "tonight is fine", *where),
+        ("approval_withdrawn", "the surgery is open", *where),
+        ("approved", "now it is closed", *where),
+    ]
+
+
+def test_the_approval_of_an_incident_that_is_over_is_void(disruptive):
+    site, incident = disruptive
+    site("approve", incident, "--reason", "tonight is fine")
+    site.say("good")
+    site("apply", "--yes")
+    assert site.json("approve") == ({"requests": []}, 0)
+    assert "is void" in site("approve", incident, "--withdraw", "--reason", "x").stderr
+
+
+@pytest.mark.parametrize("arguments", [("--withdraw",), ("i-1", "--withdraw"), ("i-1", "--withdraw", "--for", "1h")])
+def test_withdrawing_needs_an_incident_and_a_reason_and_no_span(site, arguments):
+    reason = ("--reason", "x") if "--for" in arguments else ()
+    assert site("approve", *arguments, *reason).returncode == 64
+
+
 def test_an_approval_of_another_plan_is_none(tmp_path):
     site = LocalSite(tmp_path).write()
     content = tmp_path / "content" / f"{HEALS}.yaml"

@@ -14,6 +14,7 @@ from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, F
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     Charge,
+    EndApproval,
     EndWaiver,
     Forgive,
     GateEnd,
@@ -29,13 +30,14 @@ from compliance_agent.domain.gate.people import (
     Term,
     Waiver,
 )
+from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import Instant
 from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
-from tests.support.state import CHECK, FINGERPRINT, SITE, TARGET, an_attempt, an_end, an_outcome
+from tests.support.state import CHECK, FINGERPRINT, SITE, TARGET, an_attempt, an_end, an_observation, an_outcome
 
 TERM = Term(NOON + timedelta(hours=2), 7_200.0)
 ACTION = PersonAction(ActionKind.PAUSED, "ann", "works", NOON, details={"a": 1})
@@ -193,8 +195,66 @@ def test_an_approval_and_its_request_are_used_up_as_the_attempt_begins(store):
     store.finish(TurnEnd(an_outcome(OutcomeKind.AWAITING_APPROVAL), gate=GateEnd(instant(), request=request)))
     assert store.requests() == [request]
     store.record_action(ACTION, [SetApproval(Approval("i-1", "digest", "ann", "yes", NOON, TERM))])
-    store.begin(an_attempt(), replace(a_charge(), approval="i-1"))
+    assert store.begin(an_attempt(), replace(a_charge(), approval="i-1", plan_digest="digest")) is None
     assert (store.requests(), store.approval("i-1")) == ([], None)
+
+
+APPROVAL = Approval("i-1", "digest", "ann", "yes", NOON, TERM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "digest"),
+    [
+        ([], 0, "digest"),
+        ([SetApproval(APPROVAL), EndApproval("i-1")], 0, "digest"),
+        ([SetApproval(APPROVAL)], 0, "another plan"),
+        ([SetApproval(APPROVAL)], 7_200, "digest"),
+    ],
+    ids=["none", "withdrawn", "of another plan", "expired"],
+)
+def test_a_begin_that_needs_an_approval_is_refused_without_one_that_stands(store, changes, seconds, digest):
+    for one in changes:
+        store.record_action(ACTION, [one])
+    refused = store.begin(an_attempt(), replace(a_charge(seconds), approval="i-1", plan_digest=digest))
+    assert isinstance(refused, Hold)
+    assert (store.attempt("attempt-1"), tries(store)) == (None, [])
+
+
+def test_an_approval_is_good_until_the_last_moment(store):
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    charge = replace(a_charge(7_199), approval="i-1", plan_digest="digest")
+    assert store.begin(an_attempt(), charge) is None
+
+
+def test_an_approval_that_was_used_cannot_be_withdrawn_and_nothing_is_kept_of_the_try(store):
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    store.begin(an_attempt(), replace(a_charge(), approval="i-1", plan_digest="digest"))
+    with pytest.raises(StoreError, match="no approval of incident i-1 to withdraw"):
+        store.record_action(replace(ACTION, kind=ActionKind.APPROVAL_WITHDRAWN), [EndApproval("i-1")])
+    assert [one.kind for one in store.actions(9)] == [ACTION.kind]
+
+
+def test_a_persons_hold_of_a_check_between_plan_and_deed_holds_the_deed(store):
+    held = FlapEvent(FlapEventKind.HELD, 5, NOON, until_s=100)
+    store.record_action(ACTION, [ChangeFlap(replace(an_update(), events=(held,)))])
+    assert isinstance(store.begin(an_attempt(), a_try_of(10)), Hold)
+    assert store.begin(an_attempt(), a_try_of(100)) is None
+
+
+def a_try_of(seconds: float) -> Charge:
+    return replace(a_charge(seconds), flap=an_update(FlapEventKind.TRIED, seconds=seconds))
+
+
+def test_a_plan_waits_for_nobody_once_its_check_passes(store):
+    request = ApprovalRequest("i-1", TARGET, CHECK, "digest", "run it", NOON)
+    other = ApprovalRequest("i-2", TARGET, "LIN-OTHER-001", "digest", "run it", NOON)
+    for one in (request, other):
+        store.finish(TurnEnd(an_outcome(OutcomeKind.AWAITING_APPROVAL), gate=GateEnd(instant(), request=one)))
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    store.record_scan(TARGET, [an_observation(verdict=Verdict.ERROR)], site_id=SITE, now=NOON)
+    assert store.requests() == [request, other]
+    store.record_scan(TARGET, [an_observation(verdict=Verdict.PASS)], site_id=SITE, now=NOON)
+    assert (store.requests(), store.approvals()) == ([other], [])
 
 
 def test_a_request_keeps_its_time_until_the_plan_changes(store):

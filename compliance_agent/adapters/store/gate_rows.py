@@ -94,6 +94,11 @@ class SqliteBook:
         """Remove a record, if there is one."""
         self._connection.execute("DELETE FROM gate_record WHERE kind = ? AND key = ?", (kind, key))
 
+    def documents(self, kind: str) -> Sequence[str]:
+        """Return every record's document of a kind, by key."""
+        found = self._connection.execute("SELECT document FROM gate_record WHERE kind = ? ORDER BY key", (kind,))
+        return [str(row["document"]) for row in found.fetchall()]
+
     def instant(self) -> Instant | None:
         """Return the instant kept last."""
         row = self._connection.execute("SELECT * FROM instant").fetchone()
@@ -191,6 +196,10 @@ class GateReader:
     def approval(self, incident_id: str) -> Approval | None:
         """Return the approval for an incident, over or not, or ``None``."""
         return self._one("approval", incident_id, gate_codec.approval)
+
+    def approvals(self) -> list[Approval]:
+        """Return every approval that was not used, over or not, by incident."""
+        return self._all("approval", gate_codec.approval)
 
     def requests(self) -> list[ApprovalRequest]:
         """Return the plans that wait for a person's word, oldest first."""

@@ -47,6 +47,10 @@ class MemoryBook:
         """Remove a record, if there is one."""
         self.records.pop((kind, key), None)
 
+    def documents(self, kind: str) -> Sequence[str]:
+        """Return every record's document of a kind, by key."""
+        return [text for (one, _), text in sorted(self.records.items()) if one == kind]
+
     def instant(self) -> Instant | None:
         """Return the instant kept last."""
         return self.kept
@@ -155,6 +159,10 @@ class MemoryGateSide:
         """Return the approval for an incident, over or not, or ``None``."""
         return self._one("approval", incident_id, gate_codec.approval)
 
+    def approvals(self) -> list[Approval]:
+        """Return every approval that was not used, over or not, by incident."""
+        return self._all("approval", gate_codec.approval)
+
     def requests(self) -> list[ApprovalRequest]:
         """Return the plans that wait for a person's word, oldest first."""
         return sorted(self._all("request", gate_codec.request), key=lambda one: (one.at, one.incident_id))
@@ -176,5 +184,5 @@ class MemoryGateSide:
 
     def _all(self, kind: str, build: Callable[[str], _T]) -> list[_T]:
         with self._lock:
-            found = sorted((key, text) for (one, key), text in self._gate.records.items() if one == kind)
-        return [build(text) for _, text in found]
+            found = self._gate.documents(kind)
+        return [build(text) for text in found]

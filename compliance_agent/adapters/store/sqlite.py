@@ -142,6 +142,7 @@ class SqliteStore(Reader):
             writes.put_scanned(connection, target_id, site_id=site_id, now=time_text(now))
             for observation in cleaned:
                 writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
+            gate_book.forget_requests(SqliteBook(connection), writes.passing(cleaned))
             self._attach(connection, attachments)
 
     def record_unreachable(
@@ -372,6 +373,7 @@ class SqliteStore(Reader):
         for observation in observations:
             site_id = writes.site_of(connection, observation.target_id, attempt_id)
             writes.put_observation(connection, clean_observation(observation), site_id=site_id, now=time_text(now))
+        gate_book.forget_requests(SqliteBook(connection), writes.passing(observations))
 
 
 def clean_undo(undo: Undo) -> Undo:

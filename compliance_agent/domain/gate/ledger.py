@@ -20,7 +20,8 @@ class Charge:
         now: The turn's instant.
         limits: Judged once more there, since other targets' turns run beside this one.
         flap: That a try is made.
-        approval: Incident whose approval this uses up, or empty.
+        approval: Incident whose approval this uses up, or empty; a runbook that needs one is not tried alone.
+        plan_digest: Of exactly what is done: what must have been approved.
 
     """
 
@@ -28,6 +29,7 @@ class Charge:
     limits: BlastLimits
     flap: FlapUpdate | None = None
     approval: str = ""
+    plan_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,13 @@ class SetApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class EndApproval:
+    """Withdraw an approval; refused where it was used up meanwhile."""
+
+    incident_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgive:
     """Let the tries before ``at_s`` (``elapsed_s``) count no more: of a target, or of ``TARGET/CHECK``."""
 
@@ -90,4 +99,4 @@ class ChangeFlap:
     update: FlapUpdate
 
 
-Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | Forgive | ChangeFlap
+Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | EndApproval | Forgive | ChangeFlap
