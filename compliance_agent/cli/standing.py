@@ -25,7 +25,7 @@ def waiver_rows(waivers: Sequence[Waiver], now: Instant) -> list[dict[str, JsonV
             "actor": one.actor,
             "since": one.at.isoformat(timespec="seconds"),
             "until": one.until.wall.isoformat(timespec="seconds"),
-            "expired": one.until.is_over(now),
+            "expired": one.is_over(now),
         }
         for one in waivers
     ]

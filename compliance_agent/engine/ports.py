@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Charge
-    from compliance_agent.domain.gate.people import Approval, Pause, Waiver
+    from compliance_agent.domain.gate.people import Approval, Pause, Told, Waiver
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
@@ -333,6 +333,19 @@ class Store(Protocol):
 
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""
+        ...
+
+    def waivers(self) -> Sequence[Waiver]:
+        """Return every waiver, over or not, by target and check."""
+        ...
+
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Queue the alert about a waiver's end, and mark the waiver as told, in one transaction.
+
+        Returns:
+            Whether it was: not where the waiver was changed or told of since it was read.
+
+        """
         ...
 
     def approval(self, incident_id: str) -> Approval | None:

@@ -28,6 +28,7 @@ from compliance_agent.domain.gate.people import (
     Pause,
     PersonAction,
     Term,
+    Told,
     Waiver,
 )
 from compliance_agent.domain.observation import Verdict
@@ -37,7 +38,17 @@ from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
-from tests.support.state import CHECK, FINGERPRINT, SITE, TARGET, an_attempt, an_end, an_observation, an_outcome
+from tests.support.state import (
+    CHECK,
+    FINGERPRINT,
+    SITE,
+    TARGET,
+    an_alert,
+    an_attempt,
+    an_end,
+    an_observation,
+    an_outcome,
+)
 
 TERM = Term(NOON + timedelta(hours=2), 7_200.0)
 ACTION = PersonAction(ActionKind.PAUSED, "ann", "works", NOON, details={"a": 1})
@@ -188,6 +199,20 @@ def test_pauses_waivers_approvals_and_forgiveness_come_back_as_they_were(store):
     assert dict(store.forgiven()) == {TARGET: 1.5}
     store.record_action(ACTION, [SetPause(None), EndWaiver(TARGET, CHECK)])
     assert (store.pause(), store.waivers()) == (None, [])
+
+
+def test_a_waiver_is_told_of_once_and_only_as_it_was_read(store):
+    store.record_action(ACTION, [SetWaiver(Waiver(TARGET, CHECK, "ann", "accepted", NOON, TERM))])
+    (read,) = store.waivers()
+    assert store.tell_of_waiver(read, Told.SOON, an_alert())
+    assert not store.tell_of_waiver(read, Told.SOON, an_alert()), "it was told of since"
+    (told,) = store.waivers()
+    store.record_action(ACTION, [SetWaiver(replace(read, reason="renewed"))])
+    assert not store.tell_of_waiver(told, Told.OVER, an_alert()), "it was renewed since"
+    (renewed,) = store.waivers()
+    store.record_action(ACTION, [EndWaiver(TARGET, CHECK)])
+    assert not store.tell_of_waiver(renewed, Told.SOON, an_alert()), "it was withdrawn since"
+    assert [one.raised_count for one in store.alerts()] == [1]
 
 
 def test_an_approval_and_its_request_are_used_up_as_the_attempt_begins(store):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.gate.flap import FlapUpdate
     from compliance_agent.domain.gate.ledger import Change, Charge, GateEnd
+    from compliance_agent.domain.gate.people import Told, Waiver
     from compliance_agent.domain.outcome import Attempt, Outcome
     from compliance_agent.domain.timeline import Instant
 
@@ -192,6 +193,15 @@ def forget_requests(book: Book, passed: Collection[tuple[str, str]]) -> None:
         if (request.target_id, request.check_id) in passed:
             book.remove("request", request.incident_id)
             book.remove("approval", request.incident_id)
+
+
+def mark_told(book: Book, waiver: Waiver, told: Told) -> bool:
+    """Keep what people are told of a waiver's end; ``False`` where it is not there any more as it was read."""
+    found = book.get("waiver", waiver.place)
+    if found is None or gate_codec.waiver(found) != waiver:
+        return False
+    book.put("waiver", waiver.place, gate_codec.written(replace(waiver, told=told)))
+    return True
 
 
 def undo(book: Book, attempt_id: str, at_s: float) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_agent.adapters.store.codec import clean_text, optional_time_value, time_text, time_value
 from compliance_agent.domain.gate.flap import FlapRow, FlapState, Phase
-from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Term, Waiver
+from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Term, Told, Waiver
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.people import PersonAction
@@ -70,7 +70,8 @@ def pause(text: str) -> Pause:
 def waiver(text: str) -> Waiver:
     """Return a waiver that :func:`written` wrote."""
     read = json.loads(text)
-    return Waiver(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"])})
+    told = Told(read.get("told", ""))
+    return Waiver(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"]), "told": told})
 
 
 def approval(text: str) -> Approval:

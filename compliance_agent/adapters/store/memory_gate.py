@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Change
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, PersonAction, Waiver
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, PersonAction, Told, Waiver
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.outcome import Alert
     from compliance_agent.domain.timeline import Instant
@@ -114,6 +114,14 @@ class MemoryGateSide:
             gate_book.change_flap(self._gate, update)
             for alert in alerts:
                 self._alerts.enqueue(clean_alert(alert))
+
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Queue the alert about a waiver's end, and mark it as told; see ``engine.ports.Store``."""
+        with self._lock:
+            if not gate_book.mark_told(self._gate, waiver, told):
+                return False
+            self._alerts.enqueue(clean_alert(alert))
+        return True
 
     def record_action(
         self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING

@@ -67,6 +67,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
             return exit_of(turns)
         with events.shown(), finishing_what_has_begun() as keep_going:
             turns = _apply(agent, targets, settings, turns, keep_going)
+            agent.look_after_decisions()
             agent.deliver_alerts()
             agent.send_reports(SystemClock().now())
             agent.take_snapshot(SystemClock().now())

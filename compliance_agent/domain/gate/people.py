@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
 from compliance_agent.domain.gate.words import when
@@ -52,9 +54,28 @@ class Pause:
         return self.until is not None and now.elapsed_s >= self.until.elapsed_s
 
 
+class Told(StrEnum):
+    """What people were told of a waiver's end: each once."""
+
+    NOTHING = ""
+    SOON = "soon"
+    OVER = "over"
+
+
+AHEAD_S: Final = 604_800.0
+"""Most seconds before a waiver's end at which people are told that it comes: a week."""
+_AHEAD_SHARE: Final = 4
+"""Of a shorter one they are told in its last quarter: who waives for an hour need not be told at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """An accepted risk: this check on this target is not mended, and says so in every report."""
+    """An accepted risk: this check on this target is not mended, and says so in every report.
+
+    Attributes:
+        told: What people were told of its end. One whose end was told is over for good, whatever the clock says then.
+
+    """
 
     target_id: str
     check_id: str
@@ -62,11 +83,26 @@ class Waiver:
     reason: str
     at: datetime
     until: Term
+    told: Told = Told.NOTHING
 
     @property
     def place(self) -> str:
         """Return ``TARGET/CHECK``."""
         return f"{self.target_id}/{self.check_id}"
+
+    def is_over(self, now: Instant) -> bool:
+        """Tell whether it is over."""
+        return self.told is Told.OVER or self.until.is_over(now)
+
+    def to_tell(self, now: Instant) -> Told:
+        """Return what people must be told now, and were not; ``NOTHING`` else."""
+        if self.told is Told.OVER:
+            return Told.NOTHING
+        if self.until.is_over(now):
+            return Told.OVER
+        ahead_s = min(AHEAD_S, (self.until.wall - self.at).total_seconds() / _AHEAD_SHARE)
+        from_then = Term(self.until.wall - timedelta(seconds=ahead_s), self.until.elapsed_s - ahead_s)
+        return Told.SOON if self.told is Told.NOTHING and from_then.is_over(now) else Told.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +191,7 @@ def judge_kill_switch(file_reason: str | None, pause: Pause | None, now: Instant
 
 def judge_waiver(waiver: Waiver | None, now: Instant) -> Decision:
     """Hold while the risk is accepted."""
-    if waiver is None or waiver.until.is_over(now):
+    if waiver is None or waiver.is_over(now):
         return Allow()
     text = f"risk accepted by {waiver.actor} until {when(waiver.until.wall)}: {waiver.reason}"
     clear = f"compliance-agent waivers withdraw {waiver.place} --reason ..."
