@@ -40,6 +40,7 @@ from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
 from compliance_agent.engine.evidence import EvidenceReporter
 from compliance_agent.engine.notices import tell_ending_waivers
+from compliance_agent.engine.pause_file import note_pause_file
 from compliance_agent.engine.ports import NoKillSwitch, Reporters
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import InputError, StoreError
@@ -216,11 +217,17 @@ class Agent:
         return replace(DEFAULT_LIMITS, retention_days=days)
 
     def look_after_decisions(self) -> None:
-        """See to what people have decided: tell of waivers that end. Never raises."""
+        """See to what people have decided: note the pause file, tell of waivers that end. Never raises."""
         if not isinstance(self.store, SqliteStore) or _is_within(self._decisions_rest_at, SystemClock().now(), _REST_S):
             return
         now = place(self.store.last_instant(), SystemClock().read())
         try:
+            order = self.engine.kill_switch.order()
+            noted = note_pause_file(self.store, order, site_id=self.settings.site_id, now=now)
+            if noted is not None:
+                self.engine.events.emit(
+                    "pause_file.noted", action=noted.kind.value, actor=noted.actor, reason=noted.reason
+                )
             targets = {target.target_id for target in self.settings.targets()}
             for waiver in tell_ending_waivers(self.store, targets, site_id=self.settings.site_id, now=now):
                 self.engine.events.emit("waiver.told", target=waiver.target_id, check=waiver.check_id)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate import Decision, HoldKind
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
-    from compliance_agent.domain.gate.ledger import Charge
-    from compliance_agent.domain.gate.people import Approval, Pause, Told, Waiver
+    from compliance_agent.domain.gate.ledger import Change, Charge
+    from compliance_agent.domain.gate.people import Approval, NotedPause, Pause, PauseOrder, PersonAction, Told, Waiver
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
@@ -297,6 +297,12 @@ class Store(Protocol):
         """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
         ...
 
+    def record_action(
+        self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
+    ) -> None:
+        """Carry out what a person asked for, and keep who did so and why, in one transaction."""
+        ...
+
     # --- the gate's memory
 
     def last_instant(self) -> Instant | None:
@@ -331,6 +337,10 @@ class Store(Protocol):
         """Return the pause, over or not, or ``None``."""
         ...
 
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        ...
+
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""
         ...
@@ -360,14 +370,17 @@ class Store(Protocol):
 class KillSwitch(Protocol):
     """The file that stops all healing."""
 
-    def reason(self) -> str | None:
-        """Return what the file says; ``None`` where there is none. A file that cannot be read stops healing, too."""
+    def order(self) -> PauseOrder | None:
+        """Return what the file says and whose it is; ``None`` where there is none.
+
+        A file that cannot be read or understood stops healing, too.
+        """
         ...
 
 
 class NoKillSwitch:
     """Where there is no state folder, there is no file either."""
 
-    def reason(self) -> str | None:
+    def order(self) -> PauseOrder | None:
         """Return ``None``."""
         return None

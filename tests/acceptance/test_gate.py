@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Any
 
@@ -303,6 +304,26 @@ def test_pause_and_resume_are_signed_entries_with_their_person(site):
     site("pause", "--for", "2h", "--reason", "works on the network")
     site("resume", "--reason", "done")
     assert actions(site) == [("paused", "works on the network", "", ""), ("resumed", "done", "", "")]
+
+
+def test_a_pause_by_file_is_a_signed_entry_with_the_owner_of_the_file_at_its_start_and_its_end(site):
+    site("status")
+    site.state.mkdir(exist_ok=True)
+    (site.state / "PAUSE").write_text("auditors in the house\nuntil: next week\n")
+    assert settle(site)[0] == "deferred"
+    settle(site)
+    document, _ = site.json("status")
+    assert (document["pause"]["by"], document["pause"]["actor"]) == ("file", getpass.getuser())
+    (site.state / "PAUSE").unlink()
+    assert settle(site)[0] == "remediated"
+    told = "auditors in the house (its until 'next week' is no time like 2026-12-01T18:00, so it lasts until the file"
+    begun, ended = actions(site)
+    assert (begun[0], begun[1][: len(told)], ended) == (
+        "paused",
+        told,
+        ("resumed", "the pause file was removed", "", ""),
+    )
+    assert site.rows("SELECT DISTINCT actor FROM person_action WHERE kind != 'exported'") == [(getpass.getuser(),)]
 
 
 def test_a_waiver_and_its_end_are_signed_entries_with_their_person(site):

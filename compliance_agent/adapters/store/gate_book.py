@@ -15,6 +15,7 @@ from compliance_agent.domain.gate.ledger import (
     EndApproval,
     EndWaiver,
     Forgive,
+    NotePauseFile,
     SetApproval,
     SetPause,
     SetWaiver,
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.gate.flap import FlapUpdate
     from compliance_agent.domain.gate.ledger import Change, Charge, GateEnd
-    from compliance_agent.domain.gate.people import Told, Waiver
+    from compliance_agent.domain.gate.people import NotedPause, Told, Waiver
     from compliance_agent.domain.outcome import Attempt, Outcome
     from compliance_agent.domain.timeline import Instant
 
 PAUSE_KEY: Final = "site"
+PAUSE_FILE_KEY: Final = "file"
 
 
 class Book(Protocol):
@@ -232,6 +234,8 @@ def change(book: Book, one: Change) -> None:
         else:
             kept = replace(one.pause, reason=clean_text(one.pause.reason))
             book.put("pause", PAUSE_KEY, gate_codec.written(kept))
+    elif isinstance(one, NotePauseFile):
+        _note_pause_file(book, one.noted)
     elif isinstance(one, SetWaiver):
         waiver = replace(one.waiver, reason=clean_text(one.waiver.reason))
         book.put("waiver", waiver.place, gate_codec.written(waiver))
@@ -252,3 +256,11 @@ def change(book: Book, one: Change) -> None:
     else:
         assert isinstance(one, ChangeFlap)  # noqa: S101 - a change is one of these
         change_flap(book, one.update)
+
+
+def _note_pause_file(book: Book, noted: NotedPause | None) -> None:
+    if noted is None:
+        book.remove("pause", PAUSE_FILE_KEY)
+        return
+    kept = replace(noted, pause=replace(noted.pause, reason=clean_text(noted.pause.reason)))
+    book.put("pause", PAUSE_FILE_KEY, gate_codec.written(kept))

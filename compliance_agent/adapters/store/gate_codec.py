@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_agent.adapters.store.codec import clean_text, optional_time_value, time_text, time_value
 from compliance_agent.domain.gate.flap import FlapRow, FlapState, Phase
-from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Term, Told, Waiver
+from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Term, Told, Waiver
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.people import PersonAction
@@ -65,6 +65,12 @@ def pause(text: str) -> Pause:
     """Return a pause that :func:`written` wrote."""
     read = json.loads(text)
     return Pause(read["actor"], read["reason"], time_value(read["at"]), _term(read["until"]))
+
+
+def noted_pause(text: str) -> NotedPause:
+    """Return a noted pause file that :func:`written` wrote."""
+    read = json.loads(text)
+    return NotedPause(read["mark"], pause(json.dumps(read["pause"])), read["over"])
 
 
 def waiver(text: str) -> Waiver:

@@ -13,7 +13,7 @@ from compliance_agent.adapters.store.codec import (
     time_text,
     time_value,
 )
-from compliance_agent.adapters.store.gate_book import PAUSE_KEY
+from compliance_agent.adapters.store.gate_book import PAUSE_FILE_KEY, PAUSE_KEY
 from compliance_agent.adapters.store.writes import insert
 from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate.people import PersonAction
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.database import Database
     from compliance_agent.domain.gate.flap import FlapRow
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Waiver
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Waiver
 
 _T = TypeVar("_T")
 
@@ -184,6 +184,10 @@ class GateReader:
     def pause(self) -> Pause | None:
         """Return the pause, over or not, or ``None``."""
         return self._one("pause", PAUSE_KEY, gate_codec.pause)
+
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        return self._one("pause", PAUSE_FILE_KEY, gate_codec.noted_pause)
 
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Change
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, PersonAction, Told, Waiver
+    from compliance_agent.domain.gate.people import (
+        Approval,
+        ApprovalRequest,
+        NotedPause,
+        Pause,
+        PersonAction,
+        Told,
+        Waiver,
+    )
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.outcome import Alert
     from compliance_agent.domain.timeline import Instant
@@ -154,6 +162,10 @@ class MemoryGateSide:
     def pause(self) -> Pause | None:
         """Return the pause, over or not, or ``None``."""
         return self._one("pause", gate_book.PAUSE_KEY, gate_codec.pause)
+
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        return self._one("pause", gate_book.PAUSE_FILE_KEY, gate_codec.noted_pause)
 
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""

@@ -61,6 +61,7 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=Access.TURNS, events=events) as agent:
         agent.recover(SystemClock().now())
+        agent.look_after_decisions()
         with events.shown():
             turns = _plan(agent, targets, settings)
         if not yes and not _agreed(turns, agent):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.flap import FlapUpdate
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Waiver
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Waiver
     from compliance_agent.domain.gate.policy import BlastLimits
     from compliance_agent.domain.timeline import Instant
 
@@ -56,6 +56,13 @@ class SetPause:
 
 
 @dataclass(frozen=True, slots=True)
+class NotePauseFile:
+    """Keep what was seen of the pause file: that it lies there, or that its pause is over; ``None``: it is gone."""
+
+    noted: NotedPause | None
+
+
+@dataclass(frozen=True, slots=True)
 class SetWaiver:
     """Accept a risk."""
 
@@ -99,4 +106,4 @@ class ChangeFlap:
     update: FlapUpdate
 
 
-Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | EndApproval | Forgive | ChangeFlap
+Change: TypeAlias = SetPause | NotePauseFile | SetWaiver | EndWaiver | SetApproval | EndApproval | Forgive | ChangeFlap
