@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome
+    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome, StepRecord
     from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
     from compliance_agent.domain.timeline import Instant, Reading
@@ -150,6 +150,30 @@ class Conclusion:
     answers: Sequence[tuple[HoldKind, Decision]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """All that is known of a person's undo of an attempt.
+
+    Attributes:
+        attempt: What was undone.
+        succeeded: Whether the rollback ran to its end.
+        actor: Who asked for it.
+        reason: Why, in that person's words.
+        at: When, UTC.
+        steps: What ran.
+        after: What a fresh detect observed, where there was one.
+
+    """
+
+    attempt: Attempt
+    succeeded: bool
+    actor: str
+    reason: str
+    at: datetime
+    steps: Sequence[StepRecord] = ()
+    after: Sequence[Observation] = ()
+
+
 class Reporter(Protocol):
     """Makes what commits together with a fact: what the control plane is told. Writes nothing. Thread-safe."""
 
@@ -163,6 +187,10 @@ class Reporter(Protocol):
 
     def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
         """Return what goes along with a scan that did not reach its target."""
+        ...
+
+    def of_undo(self, reversal: Reversal) -> Attachments:
+        """Return what goes along with a try to undo an attempt."""
         ...
 
 
@@ -182,6 +210,11 @@ class SilentReporter:
     def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
         """Return nothing."""
         del target, fault, message, now
+        return NOTHING
+
+    def of_undo(self, reversal: Reversal) -> Attachments:
+        """Return nothing."""
+        del reversal
         return NOTHING
 
 
@@ -204,6 +237,10 @@ class Reporters:
         """Return what all of them say."""
         answers = (one.of_unreachable(target, fault=fault, message=message, now=now) for one in self._reporters)
         return sum(answers, NOTHING)
+
+    def of_undo(self, reversal: Reversal) -> Attachments:
+        """Return what all of them say."""
+        return sum((one.of_undo(reversal) for one in self._reporters), NOTHING)
 
 
 SILENT: Final = SilentReporter()
