@@ -38,6 +38,7 @@ python3Packages.buildPythonApplication {
     requests
     rich
     structlog
+    tzdata
   ];
 
   pythonImportsCheck = [
