@@ -97,7 +97,8 @@ CHANGES = [
 
 @pytest.mark.parametrize(("zone", "times", "day", "opens", "closes"), CHANGES)
 def test_a_window_over_a_change_of_the_clock_opens_once_and_closes_when_it_says(zone, times, day, opens, closes):
-    one = window(*times.split("-"), ZoneInfo(zone))
+    start, end = times.split("-")
+    one = window(start, end, ZoneInfo(zone))
     expected = tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (opens, closes))
     assert one.opening(datetime.fromisoformat(day).date()) == expected
     for moment, inside in ((expected[0], True), (expected[1] - timedelta(seconds=1), True)):
