@@ -10,7 +10,7 @@ import pytest
 
 from compliance_agent.wire.evidence.chain import read_payload
 from tests.support.cli import outcomes
-from tests.support.local_site import HEALS, LocalSite
+from tests.support.local_site import HEAL, HEALS, LocalSite
 
 PLACE = f"front-desk/{HEALS}"
 
@@ -136,6 +136,39 @@ def test_clearing_once_allows_one_try_and_keeps_the_score(site):
     assert settle(site)[0] == "remediated"
     site.say("bad")
     assert settle(site)[0] == "suppressed"
+
+
+def test_one_try_is_one_try_though_the_agent_is_killed_in_the_middle_of_it(tmp_path):
+    slow = f'if [ -e "$PARAM_PATH.slow" ]; then sleep 60; fi; {HEAL}'
+    site = LocalSite(tmp_path, {HEALS: slow}).write()
+    site.say("bad")
+    relapse(site)
+    assert settle(site)[0] == "suppressed"
+    assert site("flaps", "clear", PLACE, "--once", "--reason", "one more").returncode == 0
+    marker = tmp_path / f"{HEALS}.slow"
+    marker.touch()
+    with site.daemon() as daemon:
+        daemon.wait_for("attempt.begun")
+        daemon.kill()
+    marker.unlink()
+    document, code = site.json("apply", "--yes")
+    (check,) = document["targets"][0]["checks"]
+    assert (check["outcome"], code) == ("suppressed", 3)
+    assert "its end is not known" in check["outcome_reason"]
+    assert (site.says(), site.rows("SELECT count(*) FROM attempt")) == ("bad", [(4,)])
+
+
+def test_undoing_a_clearing_counts_what_came_back_since(site):
+    relapse(site)
+    settle(site)
+    assert site("flaps", "clear", PLACE, "--reason", "policy mended").returncode == 0
+    assert settle(site)[0] == "remediated"
+    site.say("bad")
+    site("plan")
+    assert site("flaps", "clear", PLACE, "--undo", "--reason", "it was not").returncode == 0
+    assert settle(site)[0] == "suppressed"
+    document, _ = site.json("flaps", "explain", PLACE)
+    assert (document["came_back"], len(document["relapses"]), document["phase"]) == (4, 4, "open")
 
 
 def test_a_person_can_hold_a_check_for_a_while(site):
