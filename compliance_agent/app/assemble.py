@@ -41,8 +41,9 @@ from compliance_agent.engine.context import Engine, Limits
 from compliance_agent.engine.evidence import EvidenceReporter
 from compliance_agent.engine.notices import tell_ending_waivers
 from compliance_agent.engine.pause_file import note_pause_file
-from compliance_agent.engine.ports import NoKillSwitch, Reporters
+from compliance_agent.engine.ports import NoKillSwitch
 from compliance_agent.engine.recover import interrupt_unfinished
+from compliance_agent.engine.reporter import Reporters
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
 
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
-    from compliance_agent.engine.ports import Events, Reporter, Transport
+    from compliance_agent.engine.ports import Events, Transport
+    from compliance_agent.engine.reporter import Reporter
     from compliance_agent.wire.evidence.entry import Sealed
 
 STATE_FILE: Final = "state.sqlite"

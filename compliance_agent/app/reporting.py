@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.target import Target
-    from compliance_agent.engine.ports import Conclusion, IdSource, Reversal
+    from compliance_agent.engine.ports import IdSource
+    from compliance_agent.engine.reporter import Conclusion, Reversal
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.target import Target
-    from compliance_agent.engine.ports import Conclusion, Reversal
+    from compliance_agent.engine.reporter import Conclusion, Reversal
 
 
 class EvidenceReporter:
-    """``engine.ports.Reporter`` for the chain of evidence."""
+    """``engine.reporter.Reporter`` for the chain of evidence."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         """Take titles, citations and digests from this catalogue."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapUpdate, Phase, reason
+from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapUpdate, Phase
 from compliance_agent.domain.gate.people import Told
+from compliance_agent.domain.gate.suppression import reason
 from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import Alert, OutcomeKind

@@ -10,7 +10,7 @@ import pytest
 from compliance_agent.adapters.store import MemoryStore, SqliteStore, Undo
 from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, Hold
-from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase, judge
+from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     Charge,
@@ -31,6 +31,7 @@ from compliance_agent.domain.gate.people import (
     Told,
     Waiver,
 )
+from compliance_agent.domain.gate.suppression import judge
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import Instant

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from compliance_agent.adapters.store import MemoryStore, SqliteStore
 from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, GatePolicy, Hold, Memory, decide
-from compliance_agent.domain.gate.flap import CLEARINGS, FlapEvent, FlapEventKind, FlapState, Phase, after, judge
+from compliance_agent.domain.gate.flap import CLEARINGS, FlapEvent, FlapEventKind, FlapState, Phase, after
 from compliance_agent.domain.gate.ledger import Charge, GateEnd
+from compliance_agent.domain.gate.suppression import judge
 from compliance_agent.domain.outcome import Outcome, OutcomeKind
 from compliance_agent.domain.timeline import GAP_MAX_S, newer, place
 from compliance_agent.domain.turn_end import TurnEnd

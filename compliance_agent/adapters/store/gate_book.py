@@ -9,7 +9,6 @@ from compliance_agent.adapters.store import gate_codec
 from compliance_agent.adapters.store.codec import clean_text
 from compliance_agent.domain.gate.decision import Allow, Hold
 from compliance_agent.domain.gate.flap import FlapEventKind, taken_back
-from compliance_agent.domain.gate.flap import judge as judge_flap
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     EndApproval,
@@ -21,6 +20,7 @@ from compliance_agent.domain.gate.ledger import (
     SetWaiver,
 )
 from compliance_agent.domain.gate.people import judge_approval, judge_kill_switch, judge_waiver
+from compliance_agent.domain.gate.suppression import judge as judge_flap
 from compliance_agent.domain.gate.tries import DAY_S, Try, judge_blast
 from compliance_agent.domain.timeline import newer
 from compliance_agent.errors import StoreError

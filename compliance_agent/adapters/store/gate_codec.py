@@ -41,10 +41,17 @@ def flap_state(read: dict[str, Any]) -> FlapState:
             "phase": Phase(read["phase"]),
             "opened_wall": optional_time_value(read["opened_wall"]),
             "relapses": tuple(time_value(text) for text in read["relapses"]),
+            "relapses_s": tuple(read.get("relapses_s") or _elapsed(read)),
             "tried": tuple(read.get("tried", ())),
             "before": flap_state(read["before"]) if read.get("before") else None,
         }
     )
+
+
+def _elapsed(read: dict[str, Any]) -> list[float]:
+    """Return when it came back, ``elapsed_s``, for a state that an older version wrote."""
+    walls = [time_value(text) for text in read["relapses"]]
+    return [read["at_s"] + (wall - walls[-1]).total_seconds() for wall in walls]
 
 
 def flap_row(text: str) -> FlapRow:

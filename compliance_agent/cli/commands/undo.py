@@ -21,7 +21,7 @@ from compliance_agent.cli.common import (
 )
 from compliance_agent.cli.exits import Exit
 from compliance_agent.domain.outcome import FinishedAttempt
-from compliance_agent.engine.ports import Reversal
+from compliance_agent.engine.reporter import Reversal
 from compliance_agent.engine.undo import undo
 from compliance_agent.errors import ComplianceAgentError
 

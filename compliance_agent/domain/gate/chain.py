@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from compliance_agent.domain.gate import flap, people, tries
+from compliance_agent.domain.gate import flap, people, suppression, tries
 from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
 from compliance_agent.domain.gate.windows import window_for
 from compliance_agent.domain.gate.words import when
@@ -109,7 +109,7 @@ class _Case:
 
 
 def _flap(case: _Case) -> Decision:
-    return flap.judge(
+    return suppression.judge(
         case.memory.flap,
         case.policy.flap,
         digest=case.wish.digest,

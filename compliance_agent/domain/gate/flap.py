@@ -17,11 +17,10 @@ since. Times are ``elapsed_s`` of ``domain.timeline``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
-from compliance_agent.domain.gate.words import plural, span, when
 from compliance_agent.domain.gate.writers import likely_writer
 from compliance_agent.domain.outcome import OutcomeKind
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.gate.policy import FlapPolicy
     from compliance_agent.domain.timeline import Instant
 
@@ -98,7 +96,8 @@ class FlapState:
         cause: What opened it: ``fast``, ``slow`` or ``verifies``.
         failed_verifies: In a row.
         fixed_s: When the last verified fix was made, while it has not come back; ``None`` else.
-        relapses: When it came back, UTC, oldest first.
+        relapses: When it came back, UTC, oldest first, as the clock said then.
+        relapses_s: The same, ``elapsed_s``: what spans and habits are told from.
         total: How often it ever came back.
         digest: Rule and runbook of the last attempt.
         tried: The same of the attempts since it last closed, so that rules that take turns are no change.
@@ -122,6 +121,7 @@ class FlapState:
     failed_verifies: int = 0
     fixed_s: float | None = None
     relapses: tuple[datetime, ...] = ()
+    relapses_s: tuple[float, ...] = ()
     total: int = 0
     digest: str = ""
     armed: bool = False
@@ -179,7 +179,8 @@ def taken_back(state: FlapState, made_s: float) -> FlapState:
 
 def _cleared(state: FlapState, _event: FlapEvent, _policy: FlapPolicy) -> FlapState:
     """Forget the scores; the times of past relapses stay, for people, and so does a fix that may come back."""
-    return FlapState(digest=state.digest, relapses=state.relapses, total=state.total, fixed_s=state.fixed_s)
+    kept = FlapState(digest=state.digest, relapses=state.relapses, relapses_s=state.relapses_s)
+    return replace(kept, total=state.total, fixed_s=state.fixed_s)
 
 
 def _held(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
@@ -263,6 +264,7 @@ def _relapsed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapSta
         _raised(state, event, policy),
         fixed_s=None,
         relapses=(*state.relapses, event.wall)[-RELAPSES_KEPT_MAX:],
+        relapses_s=(*state.relapses_s, event.at_s)[-RELAPSES_KEPT_MAX:],
         total=state.total + 1,
     )
     return _judged(raised, event, policy)
@@ -295,7 +297,8 @@ def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) ->
     if cause == "trial":
         hold_s = max(2 * state.hold_s, hold_s)
         score = max(state.fast, state.slow)
-    writer = likely_writer(state.relapses)  # the pauses themselves blur the habit later
+    # By the clock as it is now, whatever it said then. The pauses themselves blur the habit later.
+    writer = likely_writer([event.wall + timedelta(seconds=at_s - event.at_s) for at_s in state.relapses_s])
     return replace(
         state,
         writer=str(writer) if writer and cause != "trial" else state.writer,
@@ -332,62 +335,6 @@ _CHANGES: Final[Mapping[FlapEventKind, Callable[[FlapState, FlapEvent, FlapPolic
     FlapEventKind.ARMED: lambda state, _event, _policy: replace(state, armed=True),
     FlapEventKind.HELD: _held,
 }
-
-
-def judge(state: FlapState, policy: FlapPolicy, *, digest: str, unattended: bool, place: str, now: Instant) -> Decision:
-    """Tell whether a flap holds.
-
-    Args:
-        state: As it is, relapses seen now included.
-        policy: How it is damped.
-        digest: Rule and runbook as they are now.
-        unattended: Whether the runbook may be tried again without a person.
-        place: ``TARGET/CHECK``, for the command that clears it.
-        now: The turn's instant.
-
-    """
-    if state.phase is not Phase.OPEN:
-        return Allow()
-    if state.armed:
-        return Allow("one try after a pause")
-    clear = f"compliance-agent flaps clear {place} --reason ..."
-    by_person = state.cause == "person" and not state.trying
-    if not unattended and not by_person:
-        return Hold(HoldKind.FLAP, f"{reason(state, policy)}; a runbook that disrupts is not tried again alone",
-                    None, clear)  # fmt: skip
-    if state.digest and digest not in {state.digest, *state.tried} and not by_person:
-        return Allow("one try, since the rule or the runbook has changed")
-    if now.elapsed_s >= state.until_s:
-        return Allow("one try after a pause")
-    return Hold(HoldKind.FLAP, reason(state, policy), now.wall_at(state.until_s), clear)
-
-
-def reason(state: FlapState, policy: FlapPolicy) -> str:
-    """Return one plain sentence: what, how often, score and limit, likely writer. The same at each scan."""
-    if state.trying:
-        return "the single try has begun, and its end is not known"
-    if state.cause == "person":
-        return "a person has put it on hold"
-    if state.cause == "verifies":
-        return f"{state.failed_verifies} fixes in a row did not pass the fresh check"
-    limit = policy.slow.suppress if state.cause == "slow" else policy.fast.suppress
-    if state.relapses:
-        times = plural(len(state.relapses), "time")
-        within = f" in {span((state.relapses[-1] - state.relapses[0]).total_seconds())}" if state.total > 1 else ""
-        text = f"it came back {times}{within} after verified fixes (score {state.score:.0f}, limit {limit:.0f})"
-    else:
-        text = f"fixes do not hold (score {state.score:.0f}, limit {limit:.0f})"
-    if state.cause == "trial":
-        text += f"; the single try did not last, so the pause is {span(state.hold_s)} now"
-    return f"{text}; something else changes it back" + (f", probably {state.writer}" if state.writer else "")
-
-
-def notice(state: FlapState, policy: FlapPolicy, *, place: str, now: Instant, unattended: bool = True) -> str:
-    """Return the whole notice for people: reason, the next single try, the command that clears it."""
-    next_try = f"Next single try {when(now.wall_at(state.until_s))}." if unattended else "It is not tried again alone."
-    return (
-        f"Paused: {place}: {reason(state, policy)}. {next_try} Clear: compliance-agent flaps clear {place} --reason ..."
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from compliance_agent.domain.incident import Incident
 from compliance_agent.domain.outbox import LEFT, OutboxClass, OutboxFate
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.uplink import HOPELESS, RETRIED, EntryFate
-from compliance_agent.engine.ports import Conclusion, Reversal
+from compliance_agent.engine.reporter import Conclusion, Reversal
 from compliance_agent.errors import InputError
 from compliance_agent.testing import NOON, FakeIds, FakeStore
 from compliance_agent.wire.report_batch import batch_key, read_answer, write_batch

@@ -14,13 +14,11 @@ from compliance_agent.domain.gate.flap import (
     FlapEventKind,
     Phase,
     after,
-    judge,
-    notice,
     outcome_event,
-    reason,
     seen_failing,
     taken_back,
 )
+from compliance_agent.domain.gate.suppression import judge, notice, reason
 from compliance_agent.domain.outcome import OutcomeKind
 from tests.support.gate import DAY, FLAPS, HOUR, MINUTE, NOON, event, flapped, instant
 
@@ -353,6 +351,15 @@ def test_the_notice_says_what_how_often_score_writer_next_try_and_how_to_clear()
         "flaps clear srv01/LIN-FW-001 --reason",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-3650), timedelta(days=3650)])
+def test_a_clock_that_jumps_between_two_returns_changes_neither_the_span_nor_the_likely_writer(jump):
+    state = flapped(0, GPO)
+    for kind in (FlapEventKind.FIXED, FlapEventKind.RELAPSE):
+        state = after(state, replace(event(kind, 2 * GPO), wall=NOON + jump), FLAPS)
+    assert "came back 3 times in 3.5 h" in reason(state, FLAPS)
+    assert "Group Policy (it returned every 105 min" in reason(state, FLAPS)
 
 
 def test_the_reason_says_the_same_at_each_scan():
