@@ -23,6 +23,7 @@ from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, W
 from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.turn_end import Attachments
+from compliance_agent.engine.gate import pause_by_file
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ class People:
         """
         pause = self._agent.store.pause()
         if pause is None or pause.is_over(self._now):
-            raise ComplianceAgentError("healing is not paused by this command", hint="see compliance-agent status")
+            by_file = pause_by_file(self._agent.engine, self._now)
+            hint = f"remove {self._agent.settings.pause_path}, the pause file of {by_file.actor}" if by_file else None
+            hint = hint or "see compliance-agent status"
+            raise ComplianceAgentError("healing is not paused by this command", hint=hint)
         self.record(ActionKind.RESUMED, [SetPause(None)], paused_by=pause.actor)
 
     def waive(self, target_id: str, check_id: str, until: Term) -> None:

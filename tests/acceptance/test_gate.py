@@ -53,6 +53,7 @@ def test_the_pause_file_stops_healing_and_resume_says_so(site):
     done = site("plan")
     assert "auditors in the house" in done.stdout
     assert settle(site)[0] == "deferred"
+    assert f"remove {site.state / 'PAUSE'}, the pause file of" in site("resume", "--reason", "x").stderr
     (site.state / "PAUSE").unlink()
     assert settle(site)[0] == "remediated"
 
