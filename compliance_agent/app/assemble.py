@@ -34,12 +34,16 @@ from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
+from compliance_agent.domain.timeline import place
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
 from compliance_agent.engine.evidence import EvidenceReporter
-from compliance_agent.engine.ports import NoKillSwitch, Reporters
+from compliance_agent.engine.notices import tell_ending_waivers
+from compliance_agent.engine.pause_file import note_pause_file
+from compliance_agent.engine.ports import NoKillSwitch
 from compliance_agent.engine.recover import interrupt_unfinished
+from compliance_agent.engine.reporter import Reporters
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
 
@@ -56,7 +60,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
-    from compliance_agent.engine.ports import Events, Reporter, Transport
+    from compliance_agent.engine.ports import Events, Transport
+    from compliance_agent.engine.reporter import Reporter
     from compliance_agent.wire.evidence.entry import Sealed
 
 STATE_FILE: Final = "state.sqlite"
@@ -138,6 +143,7 @@ class Agent:
     _beat_at: datetime | None = None
     _sending_rests_at: datetime | None = None
     _snapshot_failed_at: datetime | None = None
+    _decisions_rest_at: datetime | None = None
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
@@ -212,8 +218,28 @@ class Agent:
         days = max(DEFAULT_LIMITS.retention_days, math.ceil(horizon / _DAY_S) + 1)
         return replace(DEFAULT_LIMITS, retention_days=days)
 
+    def look_after_decisions(self) -> None:
+        """See to what people have decided: note the pause file, tell of waivers that end. Never raises."""
+        if not isinstance(self.store, SqliteStore) or _is_within(self._decisions_rest_at, SystemClock().now(), _REST_S):
+            return
+        now = place(self.store.last_instant(), SystemClock().read())
+        try:
+            order = self.engine.kill_switch.order()
+            noted = note_pause_file(self.store, order, site_id=self.settings.site_id, now=now)
+            if noted is not None:
+                self.engine.events.emit(
+                    "pause_file.noted", action=noted.kind.value, actor=noted.actor, reason=noted.reason
+                )
+            targets = {target.target_id for target in self.settings.targets()}
+            for waiver in tell_ending_waivers(self.store, targets, site_id=self.settings.site_id, now=now):
+                self.engine.events.emit("waiver.told", target=waiver.target_id, check=waiver.check_id)
+        except StoreError as error:  # a full disk: it is told as soon as that can be kept
+            self._decisions_rest_at = now.wall
+            self.engine.events.emit("store.failed", error=str(error))
+
     def keep_house(self, now: datetime) -> None:
         """Deliver alerts, once an hour drop what is older than the store's limits, and take snapshots."""
+        self.look_after_decisions()
         self.deliver_alerts()
         if not isinstance(self.store, SqliteStore):
             return

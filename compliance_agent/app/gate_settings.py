@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Final, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _GATE: Final = GatePolicy()
 _LIMITS: Final = BlastLimits()
+_MIDNIGHT: Final = "24:00"
 _TIME: Final = re.compile(r"^([01][0-9]|2[0-3]):([0-5][0-9])$")
 
 
@@ -30,15 +32,28 @@ def _as_time(text: str) -> str:
     return text
 
 
+def _as_start(text: str) -> str:
+    if text == _MIDNIGHT:
+        raise RefusedError(f"got {text!r}, which no day begins with", 'write "00:00", on the day after')
+    return _as_time(text)
+
+
+def _as_end(text: str) -> str:
+    return text if text == _MIDNIGHT else _as_time(text)
+
+
 def _as_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError) as error:
-        raise RefusedError(f"there is no time zone {text!r}", "write it like America/New_York, or UTC") from error
+        near = get_close_matches(text, available_timezones(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "write it like America/New_York, or UTC"
+        raise RefusedError(f"there is no time zone {text!r}", hint) from error
     return text
 
 
-TimeText = Annotated[str, AfterValidator(_as_time)]
+StartText = Annotated[str, AfterValidator(_as_start)]
+EndText = Annotated[str, AfterValidator(_as_end)]
 ZoneText = Annotated[str, AfterValidator(_as_zone)]
 
 
@@ -46,8 +61,10 @@ class WindowSettings(Model):
     """A maintenance window."""
 
     name: str = Field(min_length=1, max_length=64, description="For people.")
-    start: TimeText = Field(description="Local time at which it opens, in quotes.")
-    end: TimeText = Field(description="Local time at which it closes; on the next day if not later than start.")
+    start: StartText = Field(description="Local time at which it opens, in quotes.")
+    end: EndText = Field(
+        description='Local time at which it closes; on the next day if not later than start. "24:00" is midnight.'
+    )
     timezone: ZoneText = Field(description="Time zone, such as America/New_York; daylight saving time is minded.")
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
         default=DAYS, strict=False, min_length=1, description="Days of the week on which it opens."
@@ -60,7 +77,7 @@ class WindowSettings(Model):
     @model_validator(mode="after")
     def _opens(self) -> WindowSettings:
         if self.start == self.end:
-            raise RefusedError("start and end are the same", "leave the window out for the whole day")
+            raise RefusedError("start and end are the same", 'a whole day is "00:00" to "24:00"')
         return self
 
     def window(self) -> MaintenanceWindow:
@@ -68,7 +85,7 @@ class WindowSettings(Model):
         return MaintenanceWindow(
             name=self.name,
             start=time.fromisoformat(self.start),
-            end=time.fromisoformat(self.end),
+            end=time(0) if self.end == _MIDNIGHT else time.fromisoformat(self.end),
             zone=ZoneInfo(self.timezone),
             days=frozenset(DAYS.index(day) for day in self.days),
             targets=self.targets,

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from compliance_agent.adapters.store.gate_codec import flap_state, written
+from compliance_agent.adapters.store.gate_codec import written
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.sqlite import SqliteStore
 from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
+    EndApproval,
     EndWaiver,
     Forgive,
-    RestoreFlap,
     SetApproval,
     SetPause,
     SetWaiver,
 )
 from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, Waiver
+from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.incident import fingerprint
 from compliance_agent.domain.turn_end import Attachments
+from compliance_agent.engine.gate import pause_by_file
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.gate.ledger import Change
     from compliance_agent.domain.gate.people import ApprovalRequest, Term
+    from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.timeline import Instant
 
 _ACTIONS_SEARCHED = 10_000
@@ -103,7 +106,10 @@ class People:
         """
         pause = self._agent.store.pause()
         if pause is None or pause.is_over(self._now):
-            raise ComplianceAgentError("healing is not paused by this command", hint="see compliance-agent status")
+            by_file = pause_by_file(self._agent.engine, self._now)
+            hint = f"remove {self._agent.settings.pause_path}, the pause file of {by_file.actor}" if by_file else None
+            hint = hint or "see compliance-agent status"
+            raise ComplianceAgentError("healing is not paused by this command", hint=hint)
         self.record(ActionKind.RESUMED, [SetPause(None)], paused_by=pause.actor)
 
     def waive(self, target_id: str, check_id: str, until: Term) -> None:
@@ -135,6 +141,68 @@ class People:
             plan_digest=request.plan_digest,
         )
 
+    def withdraw_approval(self, incident: str) -> Approval:
+        """Withdraw the approval of the incident whose id begins so, and return it.
+
+        Raises:
+            ComplianceAgentError: There is none, several are meant, or it was used up.
+
+        """
+        found = [one for one in self._agent.store.approvals() if one.incident_id.startswith(incident)]
+        if len(found) > 1:
+            hint = "give more of the id"
+            raise ComplianceAgentError(f"{len(found)} approvals are of incidents {incident}...", hint=hint)
+        if not found:
+            raise self._no_approval(incident)
+        approval = found[0]
+        self.record(
+            ActionKind.APPROVAL_WITHDRAWN,
+            [EndApproval(approval.incident_id)],
+            place=self._place_of(approval.incident_id),
+            incident_id=approval.incident_id,
+            plan_digest=approval.plan_digest,
+            approved_by=approval.actor,
+        )
+        return approval
+
+    def _place_of(self, incident_id: str) -> tuple[str, str]:
+        requests = {one.incident_id: one for one in self._agent.store.requests()}
+        return (
+            (requests[incident_id].target_id, requests[incident_id].check_id) if incident_id in requests else ("", "")
+        )
+
+    def _no_approval(self, incident: str) -> ComplianceAgentError:
+        """Return why there is nothing to withdraw: never given, withdrawn already, used up, or its incident is over."""
+        kinds = {ActionKind.APPROVED, ActionKind.APPROVAL_WITHDRAWN}
+        done = [
+            one
+            for one in self._agent.store.actions(_ACTIONS_SEARCHED)
+            if one.kind in kinds and str(one.details["incident_id"]).startswith(incident)
+        ]
+        if not done:
+            hint = "compliance-agent approve lists what waits"
+            return ComplianceAgentError(f"nobody has approved incident {incident}", hint=hint)
+        last, incident_id = done[0], str(done[0].details["incident_id"])
+        if last.kind is ActionKind.APPROVAL_WITHDRAWN:
+            return ComplianceAgentError(f"the approval of incident {incident_id} was withdrawn already by {last.actor}")
+        used = self._attempt_after(last, incident_id)
+        if used is None:
+            return ComplianceAgentError(
+                f"the approval of incident {incident_id} is void: the incident is over",
+                hint="a new incident asks again",
+            )
+        return ComplianceAgentError(
+            f"the approval of incident {incident_id} was used by attempt {used.attempt_id}, "
+            f"{when(used.begun_at)}, and cannot be withdrawn any more",
+            hint=f"compliance-agent undo {used.attempt_id} --reason ... puts back what it changed",
+        )
+
+    def _attempt_after(self, approved: PersonAction, incident_id: str) -> Attempt | None:
+        store = self._agent.engine.store
+        past = store.history(self._print(approved.target_id, approved.check_id), since=approved.at)
+        attempts = (*(one.attempt for one in past), *store.unfinished(approved.target_id))
+        return next((one for one in attempts if one.incident_id == incident_id), None)
+
     def clear_target(self, target_id: str) -> None:
         """Let a target's failures count no more for its circuit breaker."""
         self.record(ActionKind.FLAP_CLEARED, [Forgive(target_id, self._now.elapsed_s)], place=(target_id, ""))
@@ -154,31 +222,37 @@ class People:
             place=(target_id, check_id),
             until=until,
             how=kind.value,
-            before=written(row.state if row else FRESH),
+            before=written(replace(row.state, before=None) if row else FRESH),
             forgiven_before=str(self._agent.store.forgiven().get(name, -1.0)),
         )
 
     def undo_clear(self, target_id: str, check_id: str) -> None:
-        """Put a flap back as it was before it was cleared last.
+        """Take the last clearing of a flap back; what came since counts as if it had never been cleared.
 
         Raises:
             ComplianceAgentError: Nobody cleared it, or that was undone already.
 
         """
         name = f"{target_id}/{check_id}"
+        row, cleared = (
+            self._agent.store.flap(self._print(target_id, check_id)),
+            self._last_clearing(target_id, check_id),
+        )
+        if row is None or row.state.before is None or cleared is None:
+            hint = "see compliance-agent flaps list"
+            raise ComplianceAgentError(f"there is no clearing of {name} to undo", hint=hint)
+        event = FlapEvent(FlapEventKind.RESTORED, self._now.elapsed_s, self._now.wall)
+        changes = (
+            ChangeFlap(self._update(target_id, check_id, event)),
+            Forgive(name, float(str(cleared.details["forgiven_before"]))),
+        )
+        self.record(ActionKind.FLAP_RESTORED, changes, place=(target_id, check_id))
+
+    def _last_clearing(self, target_id: str, check_id: str) -> PersonAction | None:
         for action in self._agent.store.actions(_ACTIONS_SEARCHED):
-            if (action.target_id, action.check_id) != (target_id, check_id):
-                continue
-            if action.kind is ActionKind.FLAP_RESTORED:
-                break
-            if action.kind is ActionKind.FLAP_CLEARED:
-                state = flap_state(json.loads(str(action.details["before"])))
-                forgiven = Forgive(name, float(str(action.details["forgiven_before"])))
-                key = self._print(target_id, check_id)
-                restored = RestoreFlap(key, self._agent.settings.site_id, target_id, check_id, state)
-                self.record(ActionKind.FLAP_RESTORED, [restored, forgiven], place=(target_id, check_id))
-                return
-        raise ComplianceAgentError(f"there is no clearing of {name} to undo", hint="see compliance-agent flaps list")
+            if action.kind is ActionKind.FLAP_CLEARED and (action.target_id, action.check_id) == (target_id, check_id):
+                return action
+        return None
 
     def _print(self, target_id: str, check_id: str) -> str:
         return fingerprint(self._agent.settings.site_id, target_id, check_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from compliance_agent.adapters.store.codec import clean_text
 from compliance_agent.domain.outbox import OutboxClass, OutboxEntry
 from compliance_agent.domain.turn_end import NOTHING, Attachments
-from compliance_agent.wire.reports import write_heartbeat, write_outcome
+from compliance_agent.wire.reports import write_heartbeat, write_outcome, write_undo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.target import Target
-    from compliance_agent.engine.ports import Conclusion, IdSource
+    from compliance_agent.engine.ports import IdSource
+    from compliance_agent.engine.reporter import Conclusion, Reversal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,19 @@ class TelemetryReporter:
         """Return nothing, for the same reason."""
         del target, fault, message, now
         return NOTHING
+
+    def of_undo(self, reversal: Reversal) -> Attachments:
+        """Return the report that a person took an attempt back: a fix that was undone is no lasting one."""
+        body = write_undo(
+            reversal.attempt,
+            site_id=self.site_id,
+            succeeded=reversal.succeeded,
+            actor=clean_text(reversal.actor),
+            reason=clean_text(reversal.reason),
+            at=reversal.at,
+            after=reversal.after,
+        )
+        return Attachments([OutboxEntry(self.ids.new_id(), OutboxClass.TELEMETRY, reversal.at, body)])
 
 
 def heartbeat(counts: Counts, *, site_id: str, version: str, ids: IdSource, now: datetime) -> Attachments:

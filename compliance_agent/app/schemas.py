@@ -1,4 +1,4 @@
-"""JSON Schemas of all that people write, for editors: completion, and mistakes shown while typing.
+"""JSON Schemas of all that people write, for editors: completion, and mistakes shown while typing; and of reports.
 
 ``python -m compliance_agent.app.schemas FOLDER`` writes them; a test says when they are stale.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.app.settings import Settings
 from compliance_agent.domain.runbook import Resource, Runbook
+from compliance_agent.wire.reports import UndoReport
 from compliance_agent.wire.rule_cases import CasesDocument
 from compliance_agent.wire.rule_document import RulesDocument
 from compliance_agent.wire.target_document import ManagedTargets
@@ -25,6 +26,7 @@ _MODELS: Final[dict[str, tuple[type[Model], str]]] = {
     "rules": (RulesDocument, "A rules file: incident pattern to action"),
     "rule-cases": (CasesDocument, "A cases file of rules test: incidents, and what the rules must answer"),
     "settings": (Settings, "The settings file"),
+    "undo-report": (UndoReport, "A report to the control plane: a person took an attempt back"),
     "targets": (ManagedTargets, "The managed targets"),
 }
 

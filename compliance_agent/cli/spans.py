@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from compliance_agent.domain.gate.people import Term
+from compliance_agent.domain.gate.words import read_time
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from compliance_agent.domain.timeline import Instant
 
 _SPAN: Final = re.compile(r"^([1-9][0-9]{0,5})(min|m|h|d|w)$")
@@ -55,9 +58,6 @@ def term_of(text: str, now: Instant) -> Term:
 
 def _time_of(text: str) -> datetime:
     try:
-        at = datetime.fromisoformat(text)
+        return read_time(text)
     except ValueError:
         raise click.UsageError(f"{text!r} is no span or date; write it like 2h, 7d or 2026-12-01.") from None
-    if len(text) == len("2026-12-01"):
-        at += timedelta(days=1)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

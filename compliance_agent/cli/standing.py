@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from compliance_agent.engine.gate import pause_by_file
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,20 +27,20 @@ def waiver_rows(waivers: Sequence[Waiver], now: Instant) -> list[dict[str, JsonV
             "actor": one.actor,
             "since": one.at.isoformat(timespec="seconds"),
             "until": one.until.wall.isoformat(timespec="seconds"),
-            "expired": one.until.is_over(now),
+            "expired": one.is_over(now),
         }
         for one in waivers
     ]
 
 
-def pause_row(pause: Pause | None, file_reason: str | None, now: Instant) -> dict[str, JsonValue] | None:
-    """Return what stops all healing, or ``None``."""
-    if file_reason is not None:
-        return {"by": "file", "actor": "", "reason": file_reason, "until": None}
-    if pause is None or pause.is_over(now):
+def pause_row(pause: Pause | None, by_file: Pause | None, now: Instant) -> dict[str, JsonValue] | None:
+    """Return what stops all healing, or ``None``: the file goes first."""
+    stands = by_file or pause
+    if stands is None or stands.is_over(now):
         return None
-    until = now.wall_at(pause.until.elapsed_s).isoformat(timespec="seconds") if pause.until else None
-    return {"by": "command", "actor": pause.actor, "reason": pause.reason, "until": until}
+    until = now.wall_at(stands.until.elapsed_s).isoformat(timespec="seconds") if stands.until else None
+    by = "file" if by_file else "command"
+    return {"by": by, "actor": stands.actor, "reason": stands.reason, "until": until}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Standing:
         lines = []
         if self.pause is not None:
             until = f" until {self.pause['until']}" if self.pause["until"] else ""
-            who = f" by {self.pause['actor']}" if self.pause["actor"] else " by the pause file"
+            file = "the pause file of " if self.pause["by"] == "file" else ""
+            who = f" by {file}{self.pause['actor']}"
             lines.append(f"All healing is paused{who}{until}: {self.pause['reason']}")
         for row in self.waivers:
             state = "Waiver EXPIRED" if row["expired"] else "Waived"
@@ -76,5 +79,5 @@ NOTHING_STANDS: Final = Standing()
 
 def standing_of(agent: Agent, now: Instant) -> Standing:
     """Return what stands at the agent's site."""
-    pause = pause_row(agent.store.pause(), agent.engine.kill_switch.reason(), now)
+    pause = pause_row(agent.store.pause(), pause_by_file(agent.engine, now), now)
     return Standing(tuple(waiver_rows(agent.store.waivers(), now)), pause)

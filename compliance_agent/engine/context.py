@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from compliance_agent.domain.gate import GatePolicy
 from compliance_agent.domain.target import Mode, strictest
 from compliance_agent.domain.timeline import place
-from compliance_agent.engine.ports import SILENT, NoKillSwitch
+from compliance_agent.engine.ports import NoKillSwitch
+from compliance_agent.engine.reporter import SILENT
 from compliance_agent.errors import TransportError, TransportFault
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.domain.target import Target, TransportKind
     from compliance_agent.domain.timeline import Instant, Moment
-    from compliance_agent.engine.ports import Events, IdSource, KillSwitch, Reporter, Session, Store, Transport
+    from compliance_agent.engine.ports import Events, IdSource, KillSwitch, Session, Store, Transport
+    from compliance_agent.engine.reporter import Reporter
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,13 @@ from compliance_agent.domain.gate.flap import (
     seen_failing,
 )
 from compliance_agent.domain.gate.ledger import Charge, GateEnd
-from compliance_agent.domain.gate.people import ApprovalRequest, judge_kill_switch, judge_waiver, plan_digest
+from compliance_agent.domain.gate.people import (
+    ApprovalRequest,
+    judge_kill_switch,
+    judge_waiver,
+    pause_of_file,
+    plan_digest,
+)
 from compliance_agent.domain.gate.tries import DAY_S
 from compliance_agent.domain.incident import fingerprint
 
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.catalogue import CompiledRunbook
     from compliance_agent.domain.gate import Decision, HoldKind
+    from compliance_agent.domain.gate.people import Pause
     from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.outcome import Outcome
@@ -107,13 +114,18 @@ def wish_for(
     )
 
 
+def pause_by_file(engine: Engine, now: Instant) -> Pause | None:
+    """Return the pause that the kill switch's file asks for now, if it does."""
+    return pause_of_file(engine.kill_switch.order(), engine.store.noted_pause(), now)
+
+
 def relapse_of(engine: Engine, print_: str, now: Instant) -> FlapEvent | None:
     """Return the relapse that a failing check means now, if it means one."""
     row = engine.store.flap(print_)
     if row is None or row.state.fixed_s is None:
         return None
     by_persons = (
-        judge_kill_switch(engine.kill_switch.reason(), engine.store.pause(), now),
+        judge_kill_switch(pause_by_file(engine, now), engine.store.pause(), now),
         judge_waiver(engine.store.waiver(row.target_id, row.check_id), now),
     )
     return seen_failing(row.state, now, excused=any(isinstance(one, Hold) for one in by_persons))
@@ -135,7 +147,7 @@ def memory_of(engine: Engine, asked: Question, now: Instant) -> Memory:
         ),
         flap=state,
         pause=store.pause(),
-        pause_file=engine.kill_switch.reason(),
+        pause_file=pause_by_file(engine, now),
         waiver=store.waiver(wish.target_id, wish.check_id),
         approval=store.approval(wish.incident_id),
         forgiven_s=store.forgiven(),
@@ -169,6 +181,7 @@ def charge(engine: Engine, asked: Question, now: Instant) -> Charge:
         limits=engine.policy.limits,
         flap=update(engine, wish, events),
         approval=wish.incident_id if needs_person else "",
+        plan_digest=wish.plan_digest,
     )
 
 

@@ -12,7 +12,7 @@ from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.engine.dispatch import Execution, Notification, execute
 from compliance_agent.engine.gate import ask_each, charge, end_of_attempt, end_without_attempt
 from compliance_agent.engine.plan import Ready, Settled, held
-from compliance_agent.engine.ports import Conclusion
+from compliance_agent.engine.reporter import Conclusion
 from compliance_agent.engine.verify import verify
 from compliance_agent.errors import CredentialError, TransportError
 

@@ -1,18 +1,25 @@
-"""What people are told of suppressions that end."""
+"""What people are told of suppressions and waivers that end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapUpdate, Phase, reason
+from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapUpdate, Phase
+from compliance_agent.domain.gate.people import Told
+from compliance_agent.domain.gate.suppression import reason
+from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import Alert, OutcomeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from compliance_agent.domain.gate.flap import FlapRow
+    from compliance_agent.domain.gate.people import Waiver
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.timeline import Instant
     from compliance_agent.engine.context import Engine
+    from compliance_agent.engine.ports import Store
     from compliance_agent.engine.scan import TargetScan
 
 _SAYS = {
@@ -33,6 +40,59 @@ def tell_ended_suppressions(engine: Engine, scan: TargetScan, now: Instant) -> N
         update = FlapUpdate(row.fingerprint, row.site_id, row.target_id, row.check_id, (event,), engine.policy.flap)
         engine.store.change_flap(update, alerts=[_alert(engine, row, seen, now)])
         engine.events.emit("suppression.ended", target=row.target_id, check=row.check_id, verdict=seen.verdict.value)
+
+
+def tell_ending_waivers(store: Store, targets: Collection[str], *, site_id: str, now: Instant) -> list[Waiver]:
+    """Tell people of each waiver that ends soon or is over: each once. Return the waivers that were told of.
+
+    Args:
+        store: The state.
+        targets: Ids of the site's targets: a waiver outlives its machine.
+        site_id: The clinic.
+        now: The instant.
+
+    """
+    told = []
+    for waiver in store.waivers():
+        due = waiver.to_tell(now)
+        if due is Told.NOTHING:
+            continue
+        alert = _waiver_alert(waiver, due, site_id, now, is_target=waiver.target_id in targets)
+        if store.tell_of_waiver(waiver, due, alert):
+            told.append(waiver)
+    return told
+
+
+def _waiver_alert(waiver: Waiver, due: Told, site_id: str, now: Instant, *, is_target: bool) -> Alert:
+    name = "waiver ended" if due is Told.OVER else "waiver ends soon"
+    verb = "has ended" if due is Told.OVER else f"ends {when(waiver.until.wall)}"
+    renew = f"compliance-agent waivers add {waiver.place} --until WHEN --reason ..."
+    then = f"The check is mended again from then on. Renew: {renew}"
+    if not is_target:
+        renew = f"compliance-agent waivers withdraw {waiver.place} --reason ..."
+        then = f"{waiver.target_id} is no target any more. Remove: {renew}"
+    given = f"accepted by {waiver.actor}, {when(waiver.at)}, until {when(waiver.until.wall)}: {waiver.reason}"
+    return Alert(
+        dedupe_key=f"{name}/{waiver.place}/{waiver.at.isoformat()}/{waiver.until.wall.isoformat()}",
+        kind=OutcomeKind.ALERTED,
+        name=name,
+        summary=f"{waiver.place}: the accepted risk {verb} ({given}). {then}",
+        document={
+            "schema": "alert/v1",
+            "kind": OutcomeKind.ALERTED.value,
+            "name": name,
+            "site_id": site_id,
+            "target_id": waiver.target_id,
+            "check_id": waiver.check_id,
+            "actor": waiver.actor,
+            "reason": waiver.reason,
+            "since": waiver.at.isoformat(),
+            "until": waiver.until.wall.isoformat(),
+            "clear_with": renew,
+            "detected_at": now.wall.isoformat(),
+        },
+        raised_at=now.wall,
+    )
 
 
 def _is_over(engine: Engine, row: FlapRow, now: Instant) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from compliance_agent.domain.turn_end import NOTHING
 
@@ -12,16 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from compliance_agent.domain.gate import Decision, HoldKind
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
-    from compliance_agent.domain.gate.ledger import Charge
-    from compliance_agent.domain.gate.people import Approval, Pause, Waiver
+    from compliance_agent.domain.gate.ledger import Change, Charge
+    from compliance_agent.domain.gate.people import Approval, NotedPause, Pause, PauseOrder, PersonAction, Told, Waiver
     from compliance_agent.domain.gate.tries import Try
-    from compliance_agent.domain.incident import Incident
     from compliance_agent.domain.observation import Observation
-    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt, Outcome
-    from compliance_agent.domain.rule import Rule
+    from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt
     from compliance_agent.domain.target import Target
     from compliance_agent.domain.timeline import Instant, Reading
     from compliance_agent.domain.turn_end import Attachments, TurnEnd
@@ -125,91 +122,6 @@ class Events(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
-    """All that is known when an incident's turn ends: what reports and evidence are made of.
-
-    Attributes:
-        outcome: How it ended.
-        incident: What was answered; ``None`` for an attempt that a crash cut off.
-        rule: The rule that matched, where one did.
-        attempt: The attempt, where there was one.
-        before: What the scan observed.
-        after: What a fresh detect observed, where there was one.
-        hold: The gate that held, or empty.
-        answers: Of each part of the gate, where it was asked.
-
-    """
-
-    outcome: Outcome
-    incident: Incident | None = None
-    rule: Rule | None = None
-    attempt: Attempt | None = None
-    before: Observation | None = None
-    after: Sequence[Observation] = ()
-    hold: str = ""
-    answers: Sequence[tuple[HoldKind, Decision]] = ()
-
-
-class Reporter(Protocol):
-    """Makes what commits together with a fact: what the control plane is told. Writes nothing. Thread-safe."""
-
-    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
-        """Return what goes along with the end of one incident's turn."""
-        ...
-
-    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
-        """Return what goes along with a scan that reached its target."""
-        ...
-
-    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
-        """Return what goes along with a scan that did not reach its target."""
-        ...
-
-
-class SilentReporter:
-    """Tells nobody: without a control plane, and in a dry run."""
-
-    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
-        """Return nothing."""
-        del conclusion
-        return NOTHING
-
-    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
-        """Return nothing."""
-        del target, observations, now
-        return NOTHING
-
-    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
-        """Return nothing."""
-        del target, fault, message, now
-        return NOTHING
-
-
-class Reporters:
-    """Several reporters as one."""
-
-    def __init__(self, reporters: Sequence[Reporter]) -> None:
-        """Ask these, in this order."""
-        self._reporters = tuple(reporters)
-
-    def of_conclusion(self, conclusion: Conclusion) -> Attachments:
-        """Return what all of them say."""
-        return sum((one.of_conclusion(conclusion) for one in self._reporters), NOTHING)
-
-    def of_scan(self, target: Target, observations: Sequence[Observation], *, now: datetime) -> Attachments:
-        """Return what all of them say."""
-        return sum((one.of_scan(target, observations, now=now) for one in self._reporters), NOTHING)
-
-    def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
-        """Return what all of them say."""
-        answers = (one.of_unreachable(target, fault=fault, message=message, now=now) for one in self._reporters)
-        return sum(answers, NOTHING)
-
-
-SILENT: Final = SilentReporter()
-
-
-@dataclass(frozen=True, slots=True)
 class TargetStatus:
     """The last that is known of one target.
 
@@ -297,6 +209,12 @@ class Store(Protocol):
         """Keep attachments that belong to no other write (a heartbeat), in one transaction."""
         ...
 
+    def record_action(
+        self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
+    ) -> None:
+        """Carry out what a person asked for, and keep who did so and why, in one transaction."""
+        ...
+
     # --- the gate's memory
 
     def last_instant(self) -> Instant | None:
@@ -331,8 +249,25 @@ class Store(Protocol):
         """Return the pause, over or not, or ``None``."""
         ...
 
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        ...
+
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""
+        ...
+
+    def waivers(self) -> Sequence[Waiver]:
+        """Return every waiver, over or not, by target and check."""
+        ...
+
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Queue the alert about a waiver's end, and mark the waiver as told, in one transaction.
+
+        Returns:
+            Whether it was: not where the waiver was changed or told of since it was read.
+
+        """
         ...
 
     def approval(self, incident_id: str) -> Approval | None:
@@ -347,14 +282,17 @@ class Store(Protocol):
 class KillSwitch(Protocol):
     """The file that stops all healing."""
 
-    def reason(self) -> str | None:
-        """Return what the file says; ``None`` where there is none. A file that cannot be read stops healing, too."""
+    def order(self) -> PauseOrder | None:
+        """Return what the file says and whose it is; ``None`` where there is none.
+
+        A file that cannot be read or understood stops healing, too.
+        """
         ...
 
 
 class NoKillSwitch:
     """Where there is no state folder, there is no file either."""
 
-    def reason(self) -> str | None:
+    def order(self) -> PauseOrder | None:
         """Return ``None``."""
         return None

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.outcome import Outcome, OutcomeKind
 from compliance_agent.domain.turn_end import TurnEnd
-from compliance_agent.engine.ports import SILENT, Conclusion
+from compliance_agent.engine.reporter import SILENT, Conclusion
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from compliance_agent.domain.outcome import Attempt
-    from compliance_agent.engine.ports import Reporter, Store
+    from compliance_agent.engine.ports import Store
+    from compliance_agent.engine.reporter import Reporter
 
 INTERRUPTED_REASON: Final = "the agent stopped before this attempt ended; it is not known what it changed"
 

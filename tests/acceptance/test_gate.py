@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from compliance_agent.wire.evidence.chain import read_payload
 from tests.support.cli import outcomes
-from tests.support.local_site import HEALS, LocalSite
+from tests.support.local_site import HEAL, HEALS, LocalSite
 
 PLACE = f"front-desk/{HEALS}"
 
@@ -52,6 +53,7 @@ def test_the_pause_file_stops_healing_and_resume_says_so(site):
     done = site("plan")
     assert "auditors in the house" in done.stdout
     assert settle(site)[0] == "deferred"
+    assert f"remove {site.state / 'PAUSE'}, the pause file of" in site("resume", "--reason", "x").stderr
     (site.state / "PAUSE").unlink()
     assert settle(site)[0] == "remediated"
 
@@ -137,6 +139,39 @@ def test_clearing_once_allows_one_try_and_keeps_the_score(site):
     assert settle(site)[0] == "suppressed"
 
 
+def test_one_try_is_one_try_though_the_agent_is_killed_in_the_middle_of_it(tmp_path):
+    slow = f'if [ -e "$PARAM_PATH.slow" ]; then sleep 60; fi; {HEAL}'
+    site = LocalSite(tmp_path, {HEALS: slow}).write()
+    site.say("bad")
+    relapse(site)
+    assert settle(site)[0] == "suppressed"
+    assert site("flaps", "clear", PLACE, "--once", "--reason", "one more").returncode == 0
+    marker = tmp_path / f"{HEALS}.slow"
+    marker.touch()
+    with site.daemon() as daemon:
+        daemon.wait_for("attempt.begun")
+        daemon.kill()
+    marker.unlink()
+    document, code = site.json("apply", "--yes")
+    (check,) = document["targets"][0]["checks"]
+    assert (check["outcome"], code) == ("suppressed", 3)
+    assert "its end is not known" in check["outcome_reason"]
+    assert (site.says(), site.rows("SELECT count(*) FROM attempt")) == ("bad", [(4,)])
+
+
+def test_undoing_a_clearing_counts_what_came_back_since(site):
+    relapse(site)
+    settle(site)
+    assert site("flaps", "clear", PLACE, "--reason", "policy mended").returncode == 0
+    assert settle(site)[0] == "remediated"
+    site.say("bad")
+    site("plan")
+    assert site("flaps", "clear", PLACE, "--undo", "--reason", "it was not").returncode == 0
+    assert settle(site)[0] == "suppressed"
+    document, _ = site.json("flaps", "explain", PLACE)
+    assert (document["came_back"], len(document["relapses"]), document["phase"]) == (4, 4, "open")
+
+
 def test_a_person_can_hold_a_check_for_a_while(site):
     assert site("flaps", "clear", PLACE, "--until", "12h", "--reason", "vendor works on it").returncode == 0
     assert settle(site) == ("suppressed", 3)
@@ -179,6 +214,55 @@ def test_a_runbook_that_disrupts_waits_for_a_persons_word(tmp_path):
     assert settle(site) == ("remediated", 0)
     site.say("bad")
     assert settle(site)[0] == "awaiting_approval", "an approval serves once"
+
+
+@pytest.fixture
+def disruptive(tmp_path):
+    """A site whose only runbook disrupts and waits; returns it with the incident."""
+    site = LocalSite(tmp_path).write()
+    content = tmp_path / "content" / f"{HEALS}.yaml"
+    content.write_text(content.read_text().replace("facts:", "effects: {disruption: high}\nfacts:", 1))
+    site.say("bad")
+    settle(site)
+    (request,) = site.json("approve")[0]["requests"]
+    return site, request["incident"]
+
+
+def test_an_approval_can_be_withdrawn_until_it_is_used(disruptive):
+    site, incident = disruptive
+    assert site("approve", incident, "--withdraw", "--reason", "x").stderr.startswith("error: nobody has approved")
+    site("approve", incident, "--reason", "tonight is fine")
+    withdrawn = site("approve", incident[:8], "--withdraw", "--reason", "the surgery is open")
+    assert withdrawn.returncode == 0
+    assert settle(site) == ("awaiting_approval", 3)
+    assert "was withdrawn already" in site("approve", incident, "--withdraw", "--reason", "x").stderr
+    site("approve", incident, "--reason", "now it is closed")
+    assert settle(site) == ("remediated", 0)
+    used = site("approve", incident, "--withdraw", "--reason", "too late")
+    assert used.returncode == 1
+    assert "was used by attempt" in used.stderr
+    assert "compliance-agent undo" in used.stderr
+    where = ("front-desk", HEALS)
+    assert actions(site) == [
+        ("approved", "tonight is fine", *where),
+        ("approval_withdrawn", "the surgery is open", *where),
+        ("approved", "now it is closed", *where),
+    ]
+
+
+def test_the_approval_of_an_incident_that_is_over_is_void(disruptive):
+    site, incident = disruptive
+    site("approve", incident, "--reason", "tonight is fine")
+    site.say("good")
+    site("apply", "--yes")
+    assert site.json("approve") == ({"requests": []}, 0)
+    assert "is void" in site("approve", incident, "--withdraw", "--reason", "x").stderr
+
+
+@pytest.mark.parametrize("arguments", [("--withdraw",), ("i-1", "--withdraw"), ("i-1", "--withdraw", "--for", "1h")])
+def test_withdrawing_needs_an_incident_and_a_reason_and_no_span(site, arguments):
+    reason = ("--reason", "x") if "--for" in arguments else ()
+    assert site("approve", *arguments, *reason).returncode == 64
 
 
 def test_an_approval_of_another_plan_is_none(tmp_path):
@@ -254,6 +338,26 @@ def test_pause_and_resume_are_signed_entries_with_their_person(site):
     site("pause", "--for", "2h", "--reason", "works on the network")
     site("resume", "--reason", "done")
     assert actions(site) == [("paused", "works on the network", "", ""), ("resumed", "done", "", "")]
+
+
+def test_a_pause_by_file_is_a_signed_entry_with_the_owner_of_the_file_at_its_start_and_its_end(site):
+    site("status")
+    site.state.mkdir(exist_ok=True)
+    (site.state / "PAUSE").write_text("auditors in the house\nuntil: next week\n")
+    assert settle(site)[0] == "deferred"
+    settle(site)
+    document, _ = site.json("status")
+    assert (document["pause"]["by"], document["pause"]["actor"]) == ("file", getpass.getuser())
+    (site.state / "PAUSE").unlink()
+    assert settle(site)[0] == "remediated"
+    told = "auditors in the house (its until 'next week' is no time like 2026-12-01T18:00, so it lasts until the file"
+    begun, ended = actions(site)
+    assert (begun[0], begun[1][: len(told)], ended) == (
+        "paused",
+        told,
+        ("resumed", "the pause file was removed", "", ""),
+    )
+    assert site.rows("SELECT DISTINCT actor FROM person_action WHERE kind != 'exported'") == [(getpass.getuser(),)]
 
 
 def test_a_waiver_and_its_end_are_signed_entries_with_their_person(site):

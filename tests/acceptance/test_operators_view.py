@@ -44,6 +44,23 @@ def test_a_second_undo_of_the_same_attempt_touches_nothing(tmp_path):
     assert "was undone already" in again.stderr
 
 
+def test_an_undo_is_reported_to_the_control_plane_together_with_its_evidence(tmp_path):
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text("t")
+    line = f"control_plane: {{url: 'http://127.0.0.1:9', appliance_id: a1, token_file: {token}}}"
+    site = LocalSite(tmp_path, extra=line).write()
+    site.say("bad")
+    document, _ = site.json("apply", "--yes")
+    attempt = document["targets"][0]["checks"][0]["attempt"]
+    assert site("undo", attempt, "--reason", "the auditor asked", "--yes").returncode == 0
+    bodies = [json.loads(body) for (body,) in site.rows("SELECT body FROM outbox WHERE kind = 'telemetry'")]
+    (report,) = [body for body in bodies if body["schema"] == "undo-report/v1"]
+    assert (report["attempt_id"], report["reason"], report["succeeded"]) == (attempt, "the auditor asked", True)
+    assert report["after"] == [{"check_id": HEALS, "verdict": "fail"}]
+    assert site("undo", attempt, "--reason", " ", "--yes").returncode == 64
+
+
 def test_an_undo_waits_for_no_daemon_but_is_refused_while_one_runs(tmp_path):
     site = LocalSite(tmp_path).write()
     site.say("bad")

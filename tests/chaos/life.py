@@ -26,8 +26,8 @@ from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine
 from compliance_agent.engine.cycle import run_turn
 from compliance_agent.engine.evidence import EvidenceReporter
-from compliance_agent.engine.ports import Reporters
 from compliance_agent.engine.recover import interrupt_unfinished
+from compliance_agent.engine.reporter import Reporters
 from compliance_agent.errors import StoreError, TransportError, TransportFault
 from compliance_agent.testing import NOON, FakeAnswer, FakeClock, FakeTransport, bundle_output
 from tests.support.evidence import a_recorder

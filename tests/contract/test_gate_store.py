@@ -9,15 +9,15 @@ import pytest
 
 from compliance_agent.adapters.store import MemoryStore, SqliteStore, Undo
 from compliance_agent.domain.evidence.drafts import ActionKind
-from compliance_agent.domain.gate import BlastLimits, FlapPolicy, Hold
+from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, Hold
 from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, FlapUpdate, Phase
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     Charge,
+    EndApproval,
     EndWaiver,
     Forgive,
     GateEnd,
-    RestoreFlap,
     SetApproval,
     SetPause,
     SetWaiver,
@@ -28,14 +28,28 @@ from compliance_agent.domain.gate.people import (
     Pause,
     PersonAction,
     Term,
+    Told,
     Waiver,
 )
+from compliance_agent.domain.gate.suppression import judge
+from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import Instant
 from compliance_agent.domain.turn_end import TurnEnd
+from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import NOON
-from tests.support.state import CHECK, FINGERPRINT, SITE, TARGET, an_attempt, an_end, an_outcome
+from tests.support.state import (
+    CHECK,
+    FINGERPRINT,
+    SITE,
+    TARGET,
+    an_alert,
+    an_attempt,
+    an_end,
+    an_observation,
+    an_outcome,
+)
 
 TERM = Term(NOON + timedelta(hours=2), 7_200.0)
 ACTION = PersonAction(ActionKind.PAUSED, "ann", "works", NOON, details={"a": 1})
@@ -188,13 +202,85 @@ def test_pauses_waivers_approvals_and_forgiveness_come_back_as_they_were(store):
     assert (store.pause(), store.waivers()) == (None, [])
 
 
+def test_a_waiver_is_told_of_once_and_only_as_it_was_read(store):
+    store.record_action(ACTION, [SetWaiver(Waiver(TARGET, CHECK, "ann", "accepted", NOON, TERM))])
+    (read,) = store.waivers()
+    assert store.tell_of_waiver(read, Told.SOON, an_alert())
+    assert not store.tell_of_waiver(read, Told.SOON, an_alert()), "it was told of since"
+    (told,) = store.waivers()
+    store.record_action(ACTION, [SetWaiver(replace(read, reason="renewed"))])
+    assert not store.tell_of_waiver(told, Told.OVER, an_alert()), "it was renewed since"
+    (renewed,) = store.waivers()
+    store.record_action(ACTION, [EndWaiver(TARGET, CHECK)])
+    assert not store.tell_of_waiver(renewed, Told.SOON, an_alert()), "it was withdrawn since"
+    assert [one.raised_count for one in store.alerts()] == [1]
+
+
 def test_an_approval_and_its_request_are_used_up_as_the_attempt_begins(store):
     request = ApprovalRequest("i-1", TARGET, CHECK, "digest", "run it", NOON)
     store.finish(TurnEnd(an_outcome(OutcomeKind.AWAITING_APPROVAL), gate=GateEnd(instant(), request=request)))
     assert store.requests() == [request]
     store.record_action(ACTION, [SetApproval(Approval("i-1", "digest", "ann", "yes", NOON, TERM))])
-    store.begin(an_attempt(), replace(a_charge(), approval="i-1"))
+    assert store.begin(an_attempt(), replace(a_charge(), approval="i-1", plan_digest="digest")) is None
     assert (store.requests(), store.approval("i-1")) == ([], None)
+
+
+APPROVAL = Approval("i-1", "digest", "ann", "yes", NOON, TERM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "digest"),
+    [
+        ([], 0, "digest"),
+        ([SetApproval(APPROVAL), EndApproval("i-1")], 0, "digest"),
+        ([SetApproval(APPROVAL)], 0, "another plan"),
+        ([SetApproval(APPROVAL)], 7_200, "digest"),
+    ],
+    ids=["none", "withdrawn", "of another plan", "expired"],
+)
+def test_a_begin_that_needs_an_approval_is_refused_without_one_that_stands(store, changes, seconds, digest):
+    for one in changes:
+        store.record_action(ACTION, [one])
+    refused = store.begin(an_attempt(), replace(a_charge(seconds), approval="i-1", plan_digest=digest))
+    assert isinstance(refused, Hold)
+    assert (store.attempt("attempt-1"), tries(store)) == (None, [])
+
+
+def test_an_approval_is_good_until_the_last_moment(store):
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    charge = replace(a_charge(7_199), approval="i-1", plan_digest="digest")
+    assert store.begin(an_attempt(), charge) is None
+
+
+def test_an_approval_that_was_used_cannot_be_withdrawn_and_nothing_is_kept_of_the_try(store):
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    store.begin(an_attempt(), replace(a_charge(), approval="i-1", plan_digest="digest"))
+    with pytest.raises(StoreError, match="no approval of incident i-1 to withdraw"):
+        store.record_action(replace(ACTION, kind=ActionKind.APPROVAL_WITHDRAWN), [EndApproval("i-1")])
+    assert [one.kind for one in store.actions(9)] == [ACTION.kind]
+
+
+def test_a_persons_hold_of_a_check_between_plan_and_deed_holds_the_deed(store):
+    held = FlapEvent(FlapEventKind.HELD, 5, NOON, until_s=100)
+    store.record_action(ACTION, [ChangeFlap(replace(an_update(), events=(held,)))])
+    assert isinstance(store.begin(an_attempt(), a_try_of(10)), Hold)
+    assert store.begin(an_attempt(), a_try_of(100)) is None
+
+
+def a_try_of(seconds: float) -> Charge:
+    return replace(a_charge(seconds), flap=an_update(FlapEventKind.TRIED, seconds=seconds))
+
+
+def test_a_plan_waits_for_nobody_once_its_check_passes(store):
+    request = ApprovalRequest("i-1", TARGET, CHECK, "digest", "run it", NOON)
+    other = ApprovalRequest("i-2", TARGET, "LIN-OTHER-001", "digest", "run it", NOON)
+    for one in (request, other):
+        store.finish(TurnEnd(an_outcome(OutcomeKind.AWAITING_APPROVAL), gate=GateEnd(instant(), request=one)))
+    store.record_action(ACTION, [SetApproval(APPROVAL)])
+    store.record_scan(TARGET, [an_observation(verdict=Verdict.ERROR)], site_id=SITE, now=NOON)
+    assert store.requests() == [request, other]
+    store.record_scan(TARGET, [an_observation(verdict=Verdict.PASS)], site_id=SITE, now=NOON)
+    assert (store.requests(), store.approvals()) == ([other], [])
 
 
 def test_a_request_keeps_its_time_until_the_plan_changes(store):
@@ -212,8 +298,51 @@ def test_a_cleared_flap_can_be_put_back(store):
     before = store.flap(FINGERPRINT)
     store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.CLEARED))])
     assert store.flap(FINGERPRINT).state.fast == FRESH.fast
-    store.record_action(ACTION, [RestoreFlap(FINGERPRINT, SITE, TARGET, CHECK, before.state)])
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.RESTORED))])
     assert store.flap(FINGERPRINT) == before
+
+
+def test_a_cleared_flap_that_is_put_back_keeps_what_came_back_since(store):
+    store.change_flap(an_update(FlapEventKind.FIXED, FlapEventKind.RELAPSE))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.CLEARED, seconds=10))])
+    store.change_flap(an_update(FlapEventKind.FIXED, FlapEventKind.RELAPSE, seconds=60))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.RESTORED, seconds=70))])
+    state = store.flap(FINGERPRINT).state
+    assert (state.total, state.before) == (2, None)
+    assert state.fast == pytest.approx(1_998.075, abs=0.01)
+
+
+def a_fix(store, attempt_id: str, seconds: float) -> None:
+    store.begin(an_attempt(attempt_id), a_charge(seconds))
+    gate = GateEnd(instant(seconds + 1), an_update(FlapEventKind.FIXED, seconds=seconds + 1))
+    store.finish(TurnEnd(an_end(an_attempt(attempt_id)), gate=gate))
+
+
+def undo(store, attempt_id: str) -> None:
+    store.record_undo(Undo(attempt_id, succeeded=True, actor="ann", reason="no", at=NOON), at_s=500.0)
+
+
+def test_undoing_an_older_attempt_leaves_the_newer_fix_that_may_come_back(store):
+    a_fix(store, "attempt-1", 0)
+    a_fix(store, "attempt-2", 100)
+    undo(store, "attempt-1")
+    assert store.flap(FINGERPRINT).state.fixed_s == 101
+    undo(store, "attempt-2")
+    assert store.flap(FINGERPRINT).state.fixed_s is None
+
+
+def test_the_single_try_of_a_flap_is_used_up_once_though_a_crash_cuts_it_off(store):
+    store.change_flap(an_update(*[FlapEventKind.FIXED, FlapEventKind.RELAPSE] * 3))
+    store.record_action(ACTION, [ChangeFlap(an_update(FlapEventKind.ARMED))])
+    assert judged(store, 60) == Allow("one try after a pause")
+    store.begin(an_attempt(), replace(a_charge(60), flap=an_update(FlapEventKind.TRIED, seconds=60)))
+    interrupt_unfinished(store, now=NOON)
+    assert isinstance(judged(store, 61), Hold)
+
+
+def judged(store, seconds: float):
+    state = store.flap(FINGERPRINT).state
+    return judge(state, FlapPolicy(), digest="d", unattended=True, place="p", now=instant(seconds))
 
 
 def test_the_gates_memory_survives_a_restart(tmp_path):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance_agent.adapters.store import MemoryStore, SqliteStore
-from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, GatePolicy, Memory, decide
-from compliance_agent.domain.gate.flap import FlapEvent, FlapEventKind, FlapState, Phase, after
+from compliance_agent.domain.gate import Allow, BlastLimits, FlapPolicy, GatePolicy, Hold, Memory, decide
+from compliance_agent.domain.gate.flap import CLEARINGS, FlapEvent, FlapEventKind, FlapState, Phase, after
 from compliance_agent.domain.gate.ledger import Charge, GateEnd
+from compliance_agent.domain.gate.suppression import judge
 from compliance_agent.domain.outcome import Outcome, OutcomeKind
 from compliance_agent.domain.timeline import GAP_MAX_S, newer, place
 from compliance_agent.domain.turn_end import TurnEnd
 from compliance_agent.testing import NOON, FakeClock
-from tests.support.gate import WISH
+from tests.support.gate import WISH, instant
 from tests.support.state import SITE, an_attempt
+
+if TYPE_CHECKING:
+    from compliance_agent.domain.gate import Decision
 
 HOUR, DAY = 3_600.0, 86_400.0
 LIMITS = BlastLimits(target_hour=4, target_day=9, runbook_hour=6, runbook_day=50, site_hour=7, site_day=20)
@@ -131,8 +136,44 @@ kinds = st.sampled_from(
         FlapEventKind.VERIFY_FAILED,
         FlapEventKind.REMEDY_FAILED,
         FlapEventKind.TRIED,
+        FlapEventKind.NOT_MADE,
+        FlapEventKind.EXCUSED,
     ]
 )
+clearings = st.sampled_from(sorted(CLEARINGS))
+scripts = st.lists(st.tuples(kinds, st.floats(0, 3 * DAY)), max_size=30)
+
+
+def played(state: FlapState, script, at_s: float = 0.0) -> tuple[FlapState, float]:
+    for kind, gap_s in script:
+        at_s += gap_s
+        event = FlapEvent(kind, at_s, NOON + timedelta(seconds=at_s), digest="d", until_s=at_s + DAY)
+        state = after(state, event, FlapPolicy())
+    return state, at_s
+
+
+@given(scripts, clearings, scripts)
+def test_a_clearing_that_is_undone_leaves_no_trace_and_forgets_nothing(first, how, since):
+    before, at_s = played(FlapState(), first)
+    cleared, _ = played(before, [(how, 0.0), *since, (FlapEventKind.RESTORED, 0.0)], at_s)
+    assert cleared == played(before, since, at_s)[0]
+
+
+@given(scripts, st.sampled_from([FlapEventKind.ARMED, None]))
+def test_a_single_try_whose_end_nobody_knows_is_never_made_again_before_a_hold_is_over(script, how):
+    state, at_s = played(FlapState(), script)
+    if state.phase is not Phase.OPEN:
+        return
+    at_s = max(at_s, state.until_s) if how is None else at_s
+    state, _ = played(state, [(how, 0.0)] if how else [], at_s)
+    assert isinstance(asked(state, at_s), Allow)
+    cut_off, _ = played(state, [(FlapEventKind.TRIED, 0.0)], at_s)
+    assert isinstance(asked(cut_off, at_s + state.hold_s - 1), Hold)
+    assert isinstance(asked(cut_off, at_s + state.hold_s + 1), Allow)
+
+
+def asked(state: FlapState, at_s: float) -> Decision:
+    return judge(state, FlapPolicy(), digest="d", unattended=True, place="p", now=instant(at_s))
 
 
 @given(st.lists(st.tuples(kinds, st.floats(0, 3 * DAY)), max_size=60))

@@ -23,8 +23,8 @@ from compliance_agent.domain.outbox import LEFT, Held, OutboxClass, OutboxFate, 
 from compliance_agent.domain.outcome import FinishedAttempt
 from compliance_agent.domain.turn_end import Attachments, TurnEnd
 from compliance_agent.domain.uplink import Answer, EntryAnswer, EntryFate, SendPolicy
-from compliance_agent.engine.ports import Conclusion
 from compliance_agent.engine.recover import interrupt_unfinished
+from compliance_agent.engine.reporter import Conclusion
 from compliance_agent.errors import StoreError
 from compliance_agent.testing import FakeClock, FakeUplink
 from tests.support.state import an_attempt, an_end, an_entry
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.target import Target
+    from compliance_agent.engine.reporter import Reversal
 
 LIMITS = OutboxLimits(rows_max=6, bytes_max=400, heartbeat_age_max_s=60, telemetry_age_max_s=600)
 POLICY = SendPolicy(batch_rows_max=3, batch_bytes_max=120, retry_base_s=5, retry_max_s=60, late_after_s=100)
@@ -66,6 +67,9 @@ class Reporter:
         raise NotImplementedError
 
     def of_unreachable(self, target: Target, *, fault: str, message: str, now: datetime) -> Attachments:
+        raise NotImplementedError
+
+    def of_undo(self, reversal: Reversal) -> Attachments:
         raise NotImplementedError
 
 

@@ -7,30 +7,36 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from compliance_agent.adapters.store import gate_codec
 from compliance_agent.adapters.store.codec import clean_text
-from compliance_agent.domain.gate.decision import Hold
-from compliance_agent.domain.gate.flap import FlapRow
+from compliance_agent.domain.gate.decision import Allow, Hold
+from compliance_agent.domain.gate.flap import FlapEventKind, taken_back
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
+    EndApproval,
     EndWaiver,
     Forgive,
-    RestoreFlap,
+    NotePauseFile,
     SetApproval,
     SetPause,
     SetWaiver,
 )
-from compliance_agent.domain.gate.people import judge_kill_switch, judge_waiver
+from compliance_agent.domain.gate.people import judge_approval, judge_kill_switch, judge_waiver
+from compliance_agent.domain.gate.suppression import judge as judge_flap
 from compliance_agent.domain.gate.tries import DAY_S, Try, judge_blast
 from compliance_agent.domain.timeline import newer
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.gate.flap import FlapUpdate
     from compliance_agent.domain.gate.ledger import Change, Charge, GateEnd
+    from compliance_agent.domain.gate.people import NotedPause, Told, Waiver
     from compliance_agent.domain.outcome import Attempt, Outcome
     from compliance_agent.domain.timeline import Instant
 
 PAUSE_KEY: Final = "site"
+PAUSE_FILE_KEY: Final = "file"
 
 
 class Book(Protocol):
@@ -46,6 +52,10 @@ class Book(Protocol):
 
     def remove(self, kind: str, key: str) -> None:
         """Remove a record, if there is one."""
+        ...
+
+    def documents(self, kind: str) -> Sequence[str]:
+        """Return every record's document of a kind, by key."""
         ...
 
     def instant(self) -> Instant | None:
@@ -77,7 +87,8 @@ def keep_instant(book: Book, now: Instant) -> None:
 def refusal(book: Book, attempt: Attempt, charge: Charge) -> Hold | None:
     """Return what has come between the plan of this attempt and now, or ``None``.
 
-    That is a pause or a waiver that somebody commanded meanwhile, or a limit that other turns have used up.
+    That is a pause, a waiver or a hold that somebody commanded meanwhile, an approval that was withdrawn, or a limit
+    that other turns have used up.
     """
     paused = book.get("pause", PAUSE_KEY)
     waived = book.get("waiver", f"{attempt.target_id}/{attempt.check_id}")
@@ -90,9 +101,41 @@ def refusal(book: Book, attempt: Attempt, charge: Charge) -> Hold | None:
     decisions = (
         judge_kill_switch(None, gate_codec.pause(paused) if paused else None, charge.now),
         judge_waiver(gate_codec.waiver(waived) if waived else None, charge.now),
+        _judge_flap(book, attempt, charge),
         judge_blast(charge.limits, recent, target_id=attempt.target_id, runbook_id=attempt.runbook_id, now=charge.now),
+        _judge_approval(book, charge),
     )
     return next((one for one in decisions if isinstance(one, Hold)), None)
+
+
+def _judge_flap(book: Book, attempt: Attempt, charge: Charge) -> Decision:
+    """Judge the flap as it is now, with all of the charge's events but the try itself."""
+    if charge.flap is None:
+        return Allow()
+    tried = next((one for one in charge.flap.events if one.kind is FlapEventKind.TRIED), None)
+    if tried is None:
+        return Allow()
+    found = book.get("flap", charge.flap.fingerprint)
+    before = replace(charge.flap, events=tuple(one for one in charge.flap.events if one is not tried))
+    return judge_flap(
+        before.applied(None if found is None else gate_codec.flap_row(found)).state,
+        charge.flap.policy,
+        digest=tried.digest,
+        unattended=not charge.approval,
+        place=f"{attempt.target_id}/{attempt.check_id}",
+        now=charge.now,
+    )
+
+
+def _judge_approval(book: Book, charge: Charge) -> Decision:
+    found = book.get("approval", charge.approval)
+    return judge_approval(
+        gate_codec.approval(found) if found else None,
+        needed=bool(charge.approval),
+        digest=charge.plan_digest,
+        incident_id=charge.approval,
+        now=charge.now,
+    )
 
 
 def begin(book: Book, attempt: Attempt, charge: Charge) -> None:
@@ -143,8 +186,28 @@ def _put_request(book: Book, gate: GateEnd) -> None:
     book.put("request", gate.request.incident_id, gate_codec.written(gate.request))
 
 
+def forget_requests(book: Book, passed: Collection[tuple[str, str]]) -> None:
+    """Forget the plans that wait for a person's word, and that word, where the check (target, check) passes now."""
+    if not passed:
+        return
+    for document in book.documents("request"):
+        request = gate_codec.request(document)
+        if (request.target_id, request.check_id) in passed:
+            book.remove("request", request.incident_id)
+            book.remove("approval", request.incident_id)
+
+
+def mark_told(book: Book, waiver: Waiver, told: Told) -> bool:
+    """Keep what people are told of a waiver's end; ``False`` where it is not there any more as it was read."""
+    found = book.get("waiver", waiver.place)
+    if found is None or gate_codec.waiver(found) != waiver:
+        return False
+    book.put("waiver", waiver.place, gate_codec.written(replace(waiver, told=told)))
+    return True
+
+
 def undo(book: Book, attempt_id: str, at_s: float) -> None:
-    """Keep that a person took a fix back: no relapse is seen in what follows."""
+    """Keep that a person took a fix back: no relapse is seen in what follows, unless a later fix stands."""
     one = book.find_try(attempt_id)
     if one is None:
         return
@@ -152,7 +215,8 @@ def undo(book: Book, attempt_id: str, at_s: float) -> None:
     found = book.get("flap", one.fingerprint)
     if found is not None:
         row = gate_codec.flap_row(found)
-        book.put("flap", one.fingerprint, gate_codec.written(replace(row, state=replace(row.state, fixed_s=None))))
+        state = taken_back(row.state, one.last_s)
+        book.put("flap", one.fingerprint, gate_codec.written(replace(row, state=state)))
 
 
 def change_flap(book: Book, update: FlapUpdate) -> None:
@@ -170,6 +234,8 @@ def change(book: Book, one: Change) -> None:
         else:
             kept = replace(one.pause, reason=clean_text(one.pause.reason))
             book.put("pause", PAUSE_KEY, gate_codec.written(kept))
+    elif isinstance(one, NotePauseFile):
+        _note_pause_file(book, one.noted)
     elif isinstance(one, SetWaiver):
         waiver = replace(one.waiver, reason=clean_text(one.waiver.reason))
         book.put("waiver", waiver.place, gate_codec.written(waiver))
@@ -178,11 +244,23 @@ def change(book: Book, one: Change) -> None:
     elif isinstance(one, SetApproval):
         approval = replace(one.approval, reason=clean_text(one.approval.reason))
         book.put("approval", approval.incident_id, gate_codec.written(approval))
+    elif isinstance(one, EndApproval):
+        if book.get("approval", one.incident_id) is None:
+            raise StoreError(
+                f"there is no approval of incident {one.incident_id} to withdraw",
+                hint="it was used up, or withdrawn, at this very moment: see compliance-agent status",
+            )
+        book.remove("approval", one.incident_id)
     elif isinstance(one, Forgive):
         book.put("forgiven", one.what, repr(one.at_s))
-    elif isinstance(one, RestoreFlap):
-        row = FlapRow(one.fingerprint, one.site_id, one.target_id, one.check_id, one.state)
-        book.put("flap", one.fingerprint, gate_codec.written(row))
     else:
         assert isinstance(one, ChangeFlap)  # noqa: S101 - a change is one of these
         change_flap(book, one.update)
+
+
+def _note_pause_file(book: Book, noted: NotedPause | None) -> None:
+    if noted is None:
+        book.remove("pause", PAUSE_FILE_KEY)
+        return
+    kept = replace(noted, pause=replace(noted.pause, reason=clean_text(noted.pause.reason)))
+    book.put("pause", PAUSE_FILE_KEY, gate_codec.written(kept))

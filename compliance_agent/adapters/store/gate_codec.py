@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_agent.adapters.store.codec import clean_text, optional_time_value, time_text, time_value
 from compliance_agent.domain.gate.flap import FlapRow, FlapState, Phase
-from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Term, Waiver
+from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Term, Told, Waiver
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.people import PersonAction
@@ -41,9 +41,17 @@ def flap_state(read: dict[str, Any]) -> FlapState:
             "phase": Phase(read["phase"]),
             "opened_wall": optional_time_value(read["opened_wall"]),
             "relapses": tuple(time_value(text) for text in read["relapses"]),
+            "relapses_s": tuple(read.get("relapses_s") or _elapsed(read)),
             "tried": tuple(read.get("tried", ())),
+            "before": flap_state(read["before"]) if read.get("before") else None,
         }
     )
+
+
+def _elapsed(read: dict[str, Any]) -> list[float]:
+    """Return when it came back, ``elapsed_s``, for a state that an older version wrote."""
+    walls = [time_value(text) for text in read["relapses"]]
+    return [read["at_s"] + (wall - walls[-1]).total_seconds() for wall in walls]
 
 
 def flap_row(text: str) -> FlapRow:
@@ -66,10 +74,17 @@ def pause(text: str) -> Pause:
     return Pause(read["actor"], read["reason"], time_value(read["at"]), _term(read["until"]))
 
 
+def noted_pause(text: str) -> NotedPause:
+    """Return a noted pause file that :func:`written` wrote."""
+    read = json.loads(text)
+    return NotedPause(read["mark"], pause(json.dumps(read["pause"])), read["over"])
+
+
 def waiver(text: str) -> Waiver:
     """Return a waiver that :func:`written` wrote."""
     read = json.loads(text)
-    return Waiver(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"])})
+    told = Told(read.get("told", ""))
+    return Waiver(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"]), "told": told})
 
 
 def approval(text: str) -> Approval:

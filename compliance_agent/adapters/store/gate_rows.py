@@ -13,7 +13,7 @@ from compliance_agent.adapters.store.codec import (
     time_text,
     time_value,
 )
-from compliance_agent.adapters.store.gate_book import PAUSE_KEY
+from compliance_agent.adapters.store.gate_book import PAUSE_FILE_KEY, PAUSE_KEY
 from compliance_agent.adapters.store.writes import insert
 from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate.people import PersonAction
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.adapters.store.database import Database
     from compliance_agent.domain.gate.flap import FlapRow
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Waiver
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Waiver
 
 _T = TypeVar("_T")
 
@@ -93,6 +93,11 @@ class SqliteBook:
     def remove(self, kind: str, key: str) -> None:
         """Remove a record, if there is one."""
         self._connection.execute("DELETE FROM gate_record WHERE kind = ? AND key = ?", (kind, key))
+
+    def documents(self, kind: str) -> Sequence[str]:
+        """Return every record's document of a kind, by key."""
+        found = self._connection.execute("SELECT document FROM gate_record WHERE kind = ? ORDER BY key", (kind,))
+        return [str(row["document"]) for row in found.fetchall()]
 
     def instant(self) -> Instant | None:
         """Return the instant kept last."""
@@ -180,6 +185,10 @@ class GateReader:
         """Return the pause, over or not, or ``None``."""
         return self._one("pause", PAUSE_KEY, gate_codec.pause)
 
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        return self._one("pause", PAUSE_FILE_KEY, gate_codec.noted_pause)
+
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""
         return self._one("waiver", f"{target_id}/{check_id}", gate_codec.waiver)
@@ -191,6 +200,10 @@ class GateReader:
     def approval(self, incident_id: str) -> Approval | None:
         """Return the approval for an incident, over or not, or ``None``."""
         return self._one("approval", incident_id, gate_codec.approval)
+
+    def approvals(self) -> list[Approval]:
+        """Return every approval that was not used, over or not, by incident."""
+        return self._all("approval", gate_codec.approval)
 
     def requests(self) -> list[ApprovalRequest]:
         """Return the plans that wait for a person's word, oldest first."""

@@ -22,6 +22,7 @@ from compliance_agent.adapters.store.writes import (
     already_begun,
     impossible_end,
     not_unfinished,
+    passing,
     refuse_undo,
 )
 from compliance_agent.domain.incident import fingerprint
@@ -110,6 +111,7 @@ class MemoryStore(OutboxSide, EvidenceSide, MemoryGateSide):
             self._state.sites[target_id] = site_id
             for observation in observations:
                 self._observe(observation, site_id=site_id, now=now)
+            gate_book.forget_requests(self._gate, passing(observations))
             self._attach(attachments)
 
     def record_unreachable(
@@ -163,6 +165,7 @@ class MemoryStore(OutboxSide, EvidenceSide, MemoryGateSide):
             for observation in end.observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
+            gate_book.forget_requests(self._gate, passing(end.observations))
             for alert in end.alerts:
                 self._alerts.enqueue(clean_alert(alert))
             if is_new:
@@ -207,6 +210,7 @@ class MemoryStore(OutboxSide, EvidenceSide, MemoryGateSide):
             for observation in observations:
                 site_id = self._site_of(observation.target_id, kept.attempt_id)
                 self._observe(observation, site_id=site_id, now=kept.at)
+            gate_book.forget_requests(self._gate, passing(observations))
             self._attach(attachments)
 
     def prune(self, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Mapping[str, int]:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.memory_alerts import MemoryAlerts
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Change
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, PersonAction, Waiver
+    from compliance_agent.domain.gate.people import (
+        Approval,
+        ApprovalRequest,
+        NotedPause,
+        Pause,
+        PersonAction,
+        Told,
+        Waiver,
+    )
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.outcome import Alert
     from compliance_agent.domain.timeline import Instant
@@ -46,6 +54,10 @@ class MemoryBook:
     def remove(self, kind: str, key: str) -> None:
         """Remove a record, if there is one."""
         self.records.pop((kind, key), None)
+
+    def documents(self, kind: str) -> Sequence[str]:
+        """Return every record's document of a kind, by key."""
+        return [text for (one, _), text in sorted(self.records.items()) if one == kind]
 
     def instant(self) -> Instant | None:
         """Return the instant kept last."""
@@ -111,6 +123,14 @@ class MemoryGateSide:
             for alert in alerts:
                 self._alerts.enqueue(clean_alert(alert))
 
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Queue the alert about a waiver's end, and mark it as told; see ``engine.ports.Store``."""
+        with self._lock:
+            if not gate_book.mark_told(self._gate, waiver, told):
+                return False
+            self._alerts.enqueue(clean_alert(alert))
+        return True
+
     def record_action(
         self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
     ) -> None:
@@ -143,6 +163,10 @@ class MemoryGateSide:
         """Return the pause, over or not, or ``None``."""
         return self._one("pause", gate_book.PAUSE_KEY, gate_codec.pause)
 
+    def noted_pause(self) -> NotedPause | None:
+        """Return what was noted of the pause file that was seen last, or ``None``."""
+        return self._one("pause", gate_book.PAUSE_FILE_KEY, gate_codec.noted_pause)
+
     def waiver(self, target_id: str, check_id: str) -> Waiver | None:
         """Return the waiver for this check on this target, over or not, or ``None``."""
         return self._one("waiver", f"{target_id}/{check_id}", gate_codec.waiver)
@@ -154,6 +178,10 @@ class MemoryGateSide:
     def approval(self, incident_id: str) -> Approval | None:
         """Return the approval for an incident, over or not, or ``None``."""
         return self._one("approval", incident_id, gate_codec.approval)
+
+    def approvals(self) -> list[Approval]:
+        """Return every approval that was not used, over or not, by incident."""
+        return self._all("approval", gate_codec.approval)
 
     def requests(self) -> list[ApprovalRequest]:
         """Return the plans that wait for a person's word, oldest first."""
@@ -176,5 +204,5 @@ class MemoryGateSide:
 
     def _all(self, kind: str, build: Callable[[str], _T]) -> list[_T]:
         with self._lock:
-            found = sorted((key, text) for (one, key), text in self._gate.records.items() if one == kind)
-        return [build(text) for _, text in found]
+            found = self._gate.documents(kind)
+        return [build(text) for text in found]

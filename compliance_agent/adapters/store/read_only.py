@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapUpdate
-    from compliance_agent.domain.gate.ledger import Charge
+    from compliance_agent.domain.gate.ledger import Change, Charge
+    from compliance_agent.domain.gate.people import PersonAction, Told, Waiver
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import Alert, Attempt
     from compliance_agent.domain.timeline import Instant
@@ -60,6 +61,16 @@ class ReadOnlyStore(Reader):
         self._refuse()
 
     def change_flap(self, update: FlapUpdate, *, alerts: Sequence[Alert] = ()) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Refuse."""
+        self._refuse()
+
+    def record_action(
+        self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
+    ) -> None:
         """Refuse."""
         self._refuse()
 

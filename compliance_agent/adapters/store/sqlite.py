@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapUpdate
     from compliance_agent.domain.gate.ledger import Change, Charge
-    from compliance_agent.domain.gate.people import PersonAction
+    from compliance_agent.domain.gate.people import PersonAction, Told, Waiver
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outbox import OutboxLimits
     from compliance_agent.domain.outcome import Alert, Attempt
@@ -142,6 +142,7 @@ class SqliteStore(Reader):
             writes.put_scanned(connection, target_id, site_id=site_id, now=time_text(now))
             for observation in cleaned:
                 writes.put_observation(connection, observation, site_id=site_id, now=time_text(now))
+            gate_book.forget_requests(SqliteBook(connection), writes.passing(cleaned))
             self._attach(connection, attachments)
 
     def record_unreachable(
@@ -200,6 +201,14 @@ class SqliteStore(Reader):
             gate_book.change_flap(SqliteBook(connection), update)
             for alert in alerts:
                 alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
+
+    def tell_of_waiver(self, waiver: Waiver, told: Told, alert: Alert) -> bool:
+        """Queue the alert about a waiver's end, and mark it as told, in one transaction; see ``engine.ports.Store``."""
+        with self._database.writing() as connection:
+            if not gate_book.mark_told(SqliteBook(connection), waiver, told):
+                return False
+            alert_queue.enqueue(connection, clean_alert(alert), repeat=self._alert_repeat)
+        return True
 
     def record_action(
         self, action: PersonAction, changes: Sequence[Change] = (), *, attachments: Attachments = NOTHING
@@ -372,6 +381,7 @@ class SqliteStore(Reader):
         for observation in observations:
             site_id = writes.site_of(connection, observation.target_id, attempt_id)
             writes.put_observation(connection, clean_observation(observation), site_id=site_id, now=time_text(now))
+        gate_book.forget_requests(SqliteBook(connection), writes.passing(observations))
 
 
 def clean_undo(undo: Undo) -> Undo:

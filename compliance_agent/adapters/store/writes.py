@@ -14,7 +14,7 @@ from compliance_agent.wire.json_document import write_json
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from compliance_agent.adapters.store.rows import Undo
     from compliance_agent.domain.observation import Observation
@@ -73,6 +73,11 @@ def put_observation(connection: sqlite3.Connection, observation: Observation, *,
             "UPDATE incident SET closed_at = ? WHERE target_id = ? AND check_id = ? AND closed_at IS NULL",
             (now, observation.target_id, observation.check_id),
         )
+
+
+def passing(observations: Sequence[Observation]) -> set[tuple[str, str]]:
+    """Return target and check of each observation that closes an incident."""
+    return {(seen.target_id, seen.check_id) for seen in observations if seen.verdict in CLOSING}
 
 
 def _open_incident(connection: sqlite3.Connection, observation: Observation, *, site_id: str, now: str) -> None:

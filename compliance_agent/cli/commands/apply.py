@@ -61,12 +61,14 @@ def command(config: Path | None, only: tuple[str, ...], output: str, *, verbose:
     events = ProgressEvents(len(targets), verbose=verbose)
     with assemble(settings, access=Access.TURNS, events=events) as agent:
         agent.recover(SystemClock().now())
+        agent.look_after_decisions()
         with events.shown():
             turns = _plan(agent, targets, settings)
         if not yes and not _agreed(turns, agent):
             return exit_of(turns)
         with events.shown(), finishing_what_has_begun() as keep_going:
             turns = _apply(agent, targets, settings, turns, keep_going)
+            agent.look_after_decisions()
             agent.deliver_alerts()
             agent.send_reports(SystemClock().now())
             agent.take_snapshot(SystemClock().now())

@@ -11,7 +11,8 @@ from compliance_agent.cli.common import config_option
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, print_json, print_ndjson
 from compliance_agent.cli.spans import term_of
-from compliance_agent.domain.gate.flap import Phase, notice, reason
+from compliance_agent.domain.gate.flap import Phase
+from compliance_agent.domain.gate.suppression import notice, reason
 from compliance_agent.domain.gate.words import when
 from compliance_agent.errors import ComplianceAgentError
 

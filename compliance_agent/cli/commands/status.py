@@ -16,6 +16,7 @@ from compliance_agent.cli.common import config_option, settings_for
 from compliance_agent.cli.exits import Exit, worst
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
 from compliance_agent.cli.standing import Standing, pause_row, waiver_rows
+from compliance_agent.domain.gate.people import pause_of_file
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import place
@@ -122,8 +123,9 @@ def _evidence(status: EvidenceStatus) -> Row:
 def _standing(settings: Settings, store: ReadOnlyStore, reading: Reading) -> Standing:
     """Return what people have decided and still stands."""
     now = place(store.last_instant(), reading)
-    file_reason = FileKillSwitch(settings.pause_path).reason() if settings.pause_path else None
-    return Standing(tuple(waiver_rows(store.waivers(), now)), pause_row(store.pause(), file_reason, now))
+    order = FileKillSwitch(settings.pause_path).order() if settings.pause_path else None
+    by_file = pause_of_file(order, store.noted_pause(), now)
+    return Standing(tuple(waiver_rows(store.waivers(), now)), pause_row(store.pause(), by_file, now))
 
 
 def _standing_lines(document: Row) -> list[str]:

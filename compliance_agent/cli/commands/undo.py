@@ -20,19 +20,20 @@ from compliance_agent.cli.common import (
     verbose_option,
 )
 from compliance_agent.cli.exits import Exit
-from compliance_agent.domain.evidence.drafts import ActionKind, Place, action_draft
 from compliance_agent.domain.outcome import FinishedAttempt
-from compliance_agent.domain.turn_end import Attachments
+from compliance_agent.engine.reporter import Reversal
 from compliance_agent.engine.undo import undo
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import Attempt
+    from compliance_agent.domain.turn_end import Attachments
+    from compliance_agent.engine.context import Engine
     from compliance_agent.engine.undo import Undone
-    from compliance_agent.engine.verify import Verification
 
 
 @click.command("undo", help="Run the rollback of one past attempt.")
@@ -45,6 +46,8 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
     """Undo one attempt; the agent then leaves that incident alone for the gate's window."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is nobody to ask: standard input is no terminal. Add --yes to go on unasked.")
+    if not reason.strip():
+        raise click.UsageError("a reason is needed: --reason TEXT")
     settings = settings_for(config)
     configure_logs(verbose=verbose)
     events = ProgressEvents(1, verbose=verbose)
@@ -66,7 +69,7 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
                 done = undo(agent.engine, target, attempt, now=now)
         except ComplianceAgentError:  # it may have begun: the try is kept
             failed = Undo(attempt_id, succeeded=False, actor=actor(), reason=reason, at=now)
-            agent.store.record_undo(failed, attachments=_evidence(failed, attempt, None))
+            agent.store.record_undo(failed, attachments=_attachments(agent.engine, failed, attempt, ()))
             raise
         succeeded = not done.execution.trouble
         record = Undo(attempt_id, succeeded, actor(), reason, now, done.execution.records)
@@ -74,31 +77,15 @@ def command(attempt_id: str, reason: str, config: Path | None, *, yes: bool, ver
             record,
             observations=done.verification.observations,
             at_s=instant.elapsed_s,
-            attachments=_evidence(record, attempt, done.verification),
+            attachments=_attachments(agent.engine, record, attempt, done.verification.observations),
         )
     return _report(done)
 
 
-def _evidence(undo: Undo, attempt: Attempt, verification: Verification | None) -> Attachments:
-    """Return the entry that says who undid what, and what a fresh check found."""
-    after: list[JsonValue] = [
-        {"check_id": seen.check_id, "verdict": seen.verdict.value, "reason": seen.reason}
-        for seen in (verification.observations if verification else ())
-    ]
-    steps: list[JsonValue] = [
-        {"step_id": step.step_id, "exit_code": step.exit_code, "output": step.output, "error": step.error}
-        for step in undo.steps
-    ]
-    details: dict[str, JsonValue] = {
-        "attempt_id": attempt.attempt_id,
-        "runbook_id": attempt.runbook_id,
-        "succeeded": undo.succeeded,
-        "steps": steps,
-        "after": after,
-    }
-    place = Place(attempt.site_id, attempt.target_id, attempt.check_id)
-    draft = action_draft(ActionKind.UNDONE, place, actor=undo.actor, reason=undo.reason, at=undo.at, details=details)
-    return Attachments(evidence=(draft,))
+def _attachments(engine: Engine, undo: Undo, attempt: Attempt, after: Sequence[Observation]) -> Attachments:
+    """Return what commits with it: the entry of evidence, and the report to the control plane."""
+    reversal = Reversal(attempt, undo.succeeded, undo.actor, undo.reason, undo.at, undo.steps, after)
+    return engine.reporter.of_undo(reversal)
 
 
 def _find(store: object, attempt_id: str) -> FinishedAttempt:

@@ -1,8 +1,8 @@
 """The gate: may this remediation run now? A chain of pure decisions over durable memory.
 
-``chain`` has the order; ``flap`` (with ``damping`` and ``writers``), ``tries`` (undone fixes, circuit breaker,
-attempts, cooldown, blast limits), ``windows`` and ``people`` (kill switch, waivers, approvals) the parts; ``policy``
-the limits. Every answer is a value with a reason, an end, and the command that clears it.
+``chain`` has the order; ``flap`` (with ``damping``, ``writers``, ``suppression``), ``tries`` (undone fixes, circuit
+breaker, attempts, cooldown, blast limits), ``windows`` and ``people`` (kill switch, waivers, approvals) the parts;
+``policy`` the limits. Every answer is a value with a reason, an end, and the command that clears it.
 """
 
 from __future__ import annotations

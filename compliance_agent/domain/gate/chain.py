@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from compliance_agent.domain.gate import flap, people, tries
+from compliance_agent.domain.gate import flap, people, suppression, tries
 from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
 from compliance_agent.domain.gate.windows import window_for
 from compliance_agent.domain.gate.words import when
@@ -64,7 +64,7 @@ class Memory:
         tries: Attempts at the site that may still count.
         flap: Of the check on the target.
         pause: The kill switch of the command line.
-        pause_file: What the kill switch's file says; ``None`` when there is none.
+        pause_file: The pause that the kill switch's file asks for now, if it does.
         waiver: For the check on the target.
         approval: For the incident.
         forgiven_s: Target id, or ``TARGET/CHECK``, to when a person cleared it, ``elapsed_s``: tries that began
@@ -75,7 +75,7 @@ class Memory:
     tries: Sequence[Try] = ()
     flap: flap.FlapState = flap.FRESH
     pause: Pause | None = None
-    pause_file: str | None = None
+    pause_file: Pause | None = None
     waiver: Waiver | None = None
     approval: Approval | None = None
     forgiven_s: Mapping[str, float] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class _Case:
 
 
 def _flap(case: _Case) -> Decision:
-    return flap.judge(
+    return suppression.judge(
         case.memory.flap,
         case.policy.flap,
         digest=case.wish.digest,

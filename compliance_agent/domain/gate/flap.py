@@ -1,23 +1,26 @@
 """Flaps: a verified fix that came back. Damped, then tried once, then damped for twice as long.
 
     closed     --relapse or failed verify, score at the limit, or the third failed verify in a row-->  open
-    open       --the hold is over, or a person or a new digest arms it-->  one try (``half_open``)
-    half_open  --a relapse, a failed verify or a failed remedy-->  open, twice as long (at most ``hold_max_s``)
+    open       --the hold is over, or a person or a new digest arms it-->  one try, still open: the hold begins anew
+    the try    --a verified fix, or no try since the machine was not reached-->  half_open
+    the try    --a failed verify or a failed remedy-->  open, twice as long (at most ``hold_max_s``)
+    the try    --cut off-->  open, as it is: a crash is no second try
+    half_open  --a relapse-->  open, twice as long
     half_open  --the fix lasts for longer than the hold was-->  closed, forgotten
 
 Unreachable machines, deadlines, errors, maintenance and interrupted attempts never count. The state is changed by
 events only, each a pure function of the state before it, so that a store can apply them in its own transaction.
-Times are ``elapsed_s`` of ``domain.timeline``.
+A state that a person cleared is carried on beside the new one, so that undoing the clearing forgets nothing that came
+since. Times are ``elapsed_s`` of ``domain.timeline``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.domain.gate.decision import Allow, Hold, HoldKind
-from compliance_agent.domain.gate.words import plural, span, when
 from compliance_agent.domain.gate.writers import likely_writer
 from compliance_agent.domain.outcome import OutcomeKind
 
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from compliance_agent.domain.gate.decision import Decision
     from compliance_agent.domain.gate.policy import FlapPolicy
     from compliance_agent.domain.timeline import Instant
 
@@ -50,10 +52,12 @@ class FlapEventKind(StrEnum):
     REMEDY_FAILED = "remedy_failed"
     FIXED = "fixed"
     TRIED = "tried"
+    NOT_MADE = "not_made"
     ENDED = "ended"
     CLEARED = "cleared"
     ARMED = "armed"
     HELD = "held"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,16 @@ class FlapState:
         cause: What opened it: ``fast``, ``slow`` or ``verifies``.
         failed_verifies: In a row.
         fixed_s: When the last verified fix was made, while it has not come back; ``None`` else.
-        relapses: When it came back, UTC, oldest first.
+        relapses: When it came back, UTC, oldest first, as the clock said then.
+        relapses_s: The same, ``elapsed_s``: what spans and habits are told from.
         total: How often it ever came back.
         digest: Rule and runbook of the last attempt.
         tried: The same of the attempts since it last closed, so that rules that take turns are no change.
         armed: A person allows one try.
+        trying: The single try has begun, and its end is not known.
         told: The end of the hold was reported.
         writer: Who probably changes it back, with the evidence, as it was clear when it first opened; or empty.
+        before: As it would be now had a person not cleared it last; ``None`` where nobody did, or that was undone.
 
     """
 
@@ -114,12 +121,15 @@ class FlapState:
     failed_verifies: int = 0
     fixed_s: float | None = None
     relapses: tuple[datetime, ...] = ()
+    relapses_s: tuple[float, ...] = ()
     total: int = 0
     digest: str = ""
     armed: bool = False
     told: bool = False
     writer: str = ""
     tried: tuple[str, ...] = ()
+    trying: bool = False
+    before: FlapState | None = None
 
     @property
     def until_s(self) -> float:
@@ -138,38 +148,77 @@ DIGESTS_KEPT_MAX: Final = 64
 FRESH: Final = FlapState()
 
 
+CLEARINGS: Final = frozenset({FlapEventKind.CLEARED, FlapEventKind.ARMED, FlapEventKind.HELD})
+"""What a person does to a flap, and may undo."""
+
+
 def after(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
     """Return the state after an event."""
-    return _CHANGES[event.kind](state, event, policy)
+    if event.kind is FlapEventKind.RESTORED:
+        return state if state.before is None else state.before
+    changed = _CHANGES[event.kind](state, event, policy)
+    if event.kind in CLEARINGS:
+        return replace(changed, before=replace(state, before=None))
+    if state.before is None or event.kind is FlapEventKind.ENDED:  # that another hold ended was not told yet
+        return changed
+    return replace(changed, before=after(state.before, event, policy))
+
+
+def taken_back(state: FlapState, made_s: float) -> FlapState:
+    """Return the state after a person took the fix back that was made then: unless a later one stands.
+
+    Args:
+        state: As it is.
+        made_s: When that fix was made, ``elapsed_s``.
+
+    """
+    before = None if state.before is None else taken_back(state.before, made_s)
+    stands = state.fixed_s is not None and state.fixed_s > made_s
+    return replace(state, fixed_s=state.fixed_s if stands else None, before=before)
 
 
 def _cleared(state: FlapState, _event: FlapEvent, _policy: FlapPolicy) -> FlapState:
-    """Forget the scores; the times of past relapses stay, for people."""
-    return FlapState(digest=state.digest, relapses=state.relapses, total=state.total)
+    """Forget the scores; the times of past relapses stay, for people, and so does a fix that may come back."""
+    kept = FlapState(digest=state.digest, relapses=state.relapses, relapses_s=state.relapses_s)
+    return replace(kept, total=state.total, fixed_s=state.fixed_s)
 
 
 def _held(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
     hold_s = max(0.0, event.until_s - event.at_s)
     held = replace(state, opened_s=event.at_s, opened_wall=event.wall, hold_s=hold_s, phase=Phase.OPEN)
-    return replace(held, armed=False, told=False, cause="person", fixed_s=None)
+    return replace(held, armed=False, trying=False, told=False, cause="person", fixed_s=None)
 
 
 def _tried(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    """Use the single try up: until its end is known the hold begins anew, so that no crash makes two of it."""
     state = _forgotten(state, event.at_s)
-    phase = Phase.CLOSED if state.phase is Phase.CLOSED else Phase.HALF_OPEN
     others = tuple(one for one in state.tried if one != event.digest)
-    tried = (*others, event.digest)[-DIGESTS_KEPT_MAX:]
-    return replace(state, digest=event.digest, tried=tried, armed=False, phase=phase)
+    state = replace(state, digest=event.digest, tried=(*others, event.digest)[-DIGESTS_KEPT_MAX:], armed=False)
+    if state.phase is Phase.CLOSED:
+        return state
+    begun = replace(state, phase=Phase.OPEN, trying=True, opened_s=event.at_s, opened_wall=event.wall)
+    return replace(begun, told=False, fixed_s=None)
+
+
+def _not_made(state: FlapState, _event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    """Give a single try back that never reached the machine."""
+    return replace(state, trying=False, phase=Phase.HALF_OPEN) if state.trying else state
 
 
 def _fixed(state: FlapState, event: FlapEvent, _policy: FlapPolicy) -> FlapState:
+    if state.trying:
+        state = replace(state, trying=False, armed=False, phase=Phase.HALF_OPEN)
     fixed_s = None if state.phase is Phase.OPEN else event.at_s  # a person has put it on hold meanwhile
     return replace(state, fixed_s=fixed_s, failed_verifies=0)
 
 
 def _remedy_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
     """Count nothing, but end a single try: it was one."""
-    return _open(state, event, policy, "trial") if state.phase is Phase.HALF_OPEN else state
+    return _open(state, event, policy, "trial") if _is_trial(state) else state
+
+
+def _is_trial(state: FlapState) -> bool:
+    return state.trying or state.phase is Phase.HALF_OPEN
 
 
 def seen_failing(state: FlapState, at: Instant, *, excused: bool = False) -> FlapEvent | None:
@@ -189,8 +238,13 @@ def seen_failing(state: FlapState, at: Instant, *, excused: bool = False) -> Fla
 
 
 def outcome_event(kind: OutcomeKind, at_s: float, wall: datetime) -> FlapEvent | None:
-    """Return what an attempt's end means for the flap; ``None`` for ends that never count."""
+    """Return what an attempt's end means for the flap; ``None`` where it means nothing.
+
+    One that was cut off means nothing: what it did is not known, so the single try stays used up.
+    """
     meaning = {
+        OutcomeKind.UNREACHABLE: FlapEventKind.NOT_MADE,
+        OutcomeKind.NOT_APPLICABLE: FlapEventKind.NOT_MADE,
         OutcomeKind.REMEDIATED: FlapEventKind.FIXED,
         OutcomeKind.VERIFY_FAILED: FlapEventKind.VERIFY_FAILED,
         OutcomeKind.FAILED: FlapEventKind.REMEDY_FAILED,
@@ -210,6 +264,7 @@ def _relapsed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapSta
         _raised(state, event, policy),
         fixed_s=None,
         relapses=(*state.relapses, event.wall)[-RELAPSES_KEPT_MAX:],
+        relapses_s=(*state.relapses_s, event.at_s)[-RELAPSES_KEPT_MAX:],
         total=state.total + 1,
     )
     return _judged(raised, event, policy)
@@ -222,7 +277,7 @@ def _verify_failed(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> Fl
 
 def _judged(state: FlapState, event: FlapEvent, policy: FlapPolicy) -> FlapState:
     """Open it where the score, the verifies, or a single try that did not help ask for it."""
-    if state.phase is Phase.HALF_OPEN:
+    if _is_trial(state):
         return _open(state, event, policy, "trial")
     if state.phase is Phase.OPEN:
         return state
@@ -242,7 +297,8 @@ def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) ->
     if cause == "trial":
         hold_s = max(2 * state.hold_s, hold_s)
         score = max(state.fast, state.slow)
-    writer = likely_writer(state.relapses)  # the pauses themselves blur the habit later
+    # By the clock as it is now, whatever it said then. The pauses themselves blur the habit later.
+    writer = likely_writer([event.wall + timedelta(seconds=at_s - event.at_s) for at_s in state.relapses_s])
     return replace(
         state,
         writer=str(writer) if writer and cause != "trial" else state.writer,
@@ -254,6 +310,7 @@ def _open(state: FlapState, event: FlapEvent, policy: FlapPolicy, cause: str) ->
         cause=cause,
         fixed_s=None,
         armed=False,
+        trying=False,
         told=False,
     )
 
@@ -272,65 +329,12 @@ _CHANGES: Final[Mapping[FlapEventKind, Callable[[FlapState, FlapEvent, FlapPolic
     FlapEventKind.REMEDY_FAILED: _remedy_failed,
     FlapEventKind.FIXED: _fixed,
     FlapEventKind.TRIED: _tried,
+    FlapEventKind.NOT_MADE: _not_made,
     FlapEventKind.ENDED: lambda state, _event, _policy: replace(state, told=True),
     FlapEventKind.CLEARED: _cleared,
     FlapEventKind.ARMED: lambda state, _event, _policy: replace(state, armed=True),
     FlapEventKind.HELD: _held,
 }
-
-
-def judge(state: FlapState, policy: FlapPolicy, *, digest: str, unattended: bool, place: str, now: Instant) -> Decision:
-    """Tell whether a flap holds.
-
-    Args:
-        state: As it is, relapses seen now included.
-        policy: How it is damped.
-        digest: Rule and runbook as they are now.
-        unattended: Whether the runbook may be tried again without a person.
-        place: ``TARGET/CHECK``, for the command that clears it.
-        now: The turn's instant.
-
-    """
-    if state.phase is not Phase.OPEN:
-        return Allow()
-    if state.armed:
-        return Allow("one try after a pause")
-    clear = f"compliance-agent flaps clear {place} --reason ..."
-    by_person = state.cause == "person"
-    if not unattended and not by_person:
-        return Hold(HoldKind.FLAP, f"{reason(state, policy)}; a runbook that disrupts is not tried again alone",
-                    None, clear)  # fmt: skip
-    if state.digest and digest not in {state.digest, *state.tried} and not by_person:
-        return Allow("one try, since the rule or the runbook has changed")
-    if now.elapsed_s >= state.until_s:
-        return Allow("one try after a pause")
-    return Hold(HoldKind.FLAP, reason(state, policy), now.wall_at(state.until_s), clear)
-
-
-def reason(state: FlapState, policy: FlapPolicy) -> str:
-    """Return one plain sentence: what, how often, score and limit, likely writer. The same at each scan."""
-    if state.cause == "person":
-        return "a person has put it on hold"
-    if state.cause == "verifies":
-        return f"{state.failed_verifies} fixes in a row did not pass the fresh check"
-    limit = policy.slow.suppress if state.cause == "slow" else policy.fast.suppress
-    if state.relapses:
-        times = plural(len(state.relapses), "time")
-        within = f" in {span((state.relapses[-1] - state.relapses[0]).total_seconds())}" if state.total > 1 else ""
-        text = f"it came back {times}{within} after verified fixes (score {state.score:.0f}, limit {limit:.0f})"
-    else:
-        text = f"fixes do not hold (score {state.score:.0f}, limit {limit:.0f})"
-    if state.cause == "trial":
-        text += f"; the single try did not last, so the pause is {span(state.hold_s)} now"
-    return f"{text}; something else changes it back" + (f", probably {state.writer}" if state.writer else "")
-
-
-def notice(state: FlapState, policy: FlapPolicy, *, place: str, now: Instant, unattended: bool = True) -> str:
-    """Return the whole notice for people: reason, the next single try, the command that clears it."""
-    next_try = f"Next single try {when(now.wall_at(state.until_s))}." if unattended else "It is not tried again alone."
-    return (
-        f"Paused: {place}: {reason(state, policy)}. {next_try} Clear: compliance-agent flaps clear {place} --reason ..."
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from compliance_agent.domain.gate.flap import FlapState, FlapUpdate
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Pause, Waiver
+    from compliance_agent.domain.gate.flap import FlapUpdate
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Waiver
     from compliance_agent.domain.gate.policy import BlastLimits
     from compliance_agent.domain.timeline import Instant
 
@@ -20,7 +20,8 @@ class Charge:
         now: The turn's instant.
         limits: Judged once more there, since other targets' turns run beside this one.
         flap: That a try is made.
-        approval: Incident whose approval this uses up, or empty.
+        approval: Incident whose approval this uses up, or empty; a runbook that needs one is not tried alone.
+        plan_digest: Of exactly what is done: what must have been approved.
 
     """
 
@@ -28,6 +29,7 @@ class Charge:
     limits: BlastLimits
     flap: FlapUpdate | None = None
     approval: str = ""
+    plan_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class SetPause:
 
 
 @dataclass(frozen=True, slots=True)
+class NotePauseFile:
+    """Keep what was seen of the pause file: that it lies there, or that its pause is over; ``None``: it is gone."""
+
+    noted: NotedPause | None
+
+
+@dataclass(frozen=True, slots=True)
 class SetWaiver:
     """Accept a risk."""
 
@@ -76,22 +85,18 @@ class SetApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class EndApproval:
+    """Withdraw an approval; refused where it was used up meanwhile."""
+
+    incident_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgive:
     """Let the tries before ``at_s`` (``elapsed_s``) count no more: of a target, or of ``TARGET/CHECK``."""
 
     what: str
     at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreFlap:
-    """Put a flap back as it was before a person cleared it."""
-
-    fingerprint: str
-    site_id: str
-    target_id: str
-    check_id: str
-    state: FlapState
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +106,4 @@ class ChangeFlap:
     update: FlapUpdate
 
 
-Change: TypeAlias = SetPause | SetWaiver | EndWaiver | SetApproval | Forgive | RestoreFlap | ChangeFlap
+Change: TypeAlias = SetPause | NotePauseFile | SetWaiver | EndWaiver | SetApproval | EndApproval | Forgive | ChangeFlap

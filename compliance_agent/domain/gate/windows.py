@@ -1,8 +1,9 @@
 """Maintenance windows: when remediation may run, in the clinic's own time.
 
-A window names local times; each of its days is turned into one span of UTC. Where a local time does not exist (the
-clock springs forward) it is taken by the offset before the change, and where it comes twice (it falls back) the first
-one counts: so a window is never missing, never open twice, and never ends before it begins.
+A window names local times; each of its days is turned into one span of UTC. Where a local time comes twice (the clock
+falls back) the first one counts. Where it does not exist (the clock springs forward) the moment of the change counts;
+a window of which that leaves nothing is moved to the hour after it. So a window is never missing, never open twice, and
+never open later than the time that it names as its end, but for the one that lies in the missing hour as a whole.
 """
 
 from __future__ import annotations
@@ -56,8 +57,12 @@ class MaintenanceWindow:
         if day.weekday() not in self.days:
             return None
         last = day if self.end > self.start else day + timedelta(days=1)
-        opens = datetime.combine(day, self.start, self.zone).astimezone(UTC)
-        return opens, datetime.combine(last, self.end, self.zone).astimezone(UTC)
+        start, end = datetime.combine(day, self.start), datetime.combine(last, self.end)
+        opens, closes = _moment(start, self.zone), _moment(end, self.zone)
+        if opens < closes:
+            return opens, closes
+        opens = start.replace(tzinfo=self.zone).astimezone(UTC)  # by the offset before the change: after it
+        return opens, opens + (end - start)
 
     def openings(self, now: datetime) -> list[tuple[datetime, datetime]]:
         """Return the spans that are open now or open within the coming week, soonest first."""
@@ -65,6 +70,22 @@ class MaintenanceWindow:
         days = (today + timedelta(days=ahead) for ahead in range(-1, _AHEAD_DAYS))
         spans = [span for day in days if (span := self.opening(day)) is not None]
         return [(opens, closes) for opens, closes in spans if now < closes and opens < closes]
+
+
+def _moment(local: datetime, zone: tzinfo) -> datetime:
+    """Return when a local time is, UTC: the first of two, and where it does not exist when the clock was changed."""
+    late = local.replace(tzinfo=zone).astimezone(UTC)
+    if late.astimezone(zone).replace(tzinfo=None, fold=0) == local:
+        return late
+    early = local.replace(tzinfo=zone, fold=1).astimezone(UTC)  # before the change, while ``late`` is not
+    before = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)
 
 
 def window_for(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -19,6 +16,21 @@ def span(seconds: float) -> str:
         return f"{round(whole / _MINUTE)} min"
     size, unit = (_DAY, "d") if whole >= 2 * _DAY else (_HOUR, "h") if whole >= _HOUR else (_MINUTE, "min")
     return f"{whole / size:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def read_time(text: str) -> datetime:
+    """Return a time as people write it: ``2026-12-01`` (its end) or ``2026-12-01T08:00``, UTC where no zone is given.
+
+    Raises:
+        ValueError: It is none.
+
+    """
+    at = datetime.fromisoformat(text)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        return (at + timedelta(days=1) if len(text) == len("2026-12-01") else at).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
 
 
 def plural(count: int, noun: str) -> str:

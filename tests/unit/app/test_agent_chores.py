@@ -12,10 +12,15 @@ from compliance_agent.adapters.store import SqliteStore
 from compliance_agent.app import assemble
 from compliance_agent.app.assemble import Agent
 from compliance_agent.app.settings import load_settings
+from compliance_agent.domain.evidence.drafts import ActionKind
+from compliance_agent.domain.gate import GatePolicy
+from compliance_agent.domain.gate.ledger import SetWaiver
+from compliance_agent.domain.gate.people import PersonAction, Term, Waiver
 from compliance_agent.domain.outbox import OutboxClass, OutboxFate
 from compliance_agent.domain.turn_end import Attachments
+from compliance_agent.engine.ports import NoKillSwitch
 from compliance_agent.errors import StoreError
-from compliance_agent.testing import FakeClock, FakeUplink
+from compliance_agent.testing import NOON, FakeClock, FakeUplink
 from tests.support.state import an_entry, at
 from tests.support.turns import Recorder
 
@@ -41,7 +46,13 @@ def uplink(monkeypatch) -> FakeUplink:
 def agent(tmp_path: Path, uplink: FakeUplink):
     path = tmp_path / "settings.yaml"
     path.write_text(SETTINGS.format(folder=tmp_path), encoding="utf-8")
-    engine: Any = SimpleNamespace(events=Recorder(), ids=SystemIds())
+    engine: Any = SimpleNamespace(
+        events=Recorder(),
+        ids=SystemIds(),
+        policy=GatePolicy(),
+        rules=SimpleNamespace(rules=()),
+        kill_switch=NoKillSwitch(),
+    )
     with SqliteStore(tmp_path / "state" / "state.sqlite", turns_at=at(0)) as store:
         yield Agent(load_settings(path), engine, store)
 
@@ -115,3 +126,31 @@ def test_a_snapshot_that_fails_is_told_once_in_a_while_and_not_every_two_seconds
     assert events(agent) == ["snapshot.failed"]
     agent.take_snapshot(at(300))
     assert events(agent) == ["snapshot.failed"] * 2
+
+
+def a_waiver_that_is_over(agent: Agent) -> None:
+    waiver = Waiver("srv01", "LIN-FW-001", "ann", "replaced in May", NOON, Term(NOON, 0.0))
+    action = PersonAction(ActionKind.WAIVED, "ann", "replaced in May", NOON)
+    assert isinstance(agent.store, SqliteStore)
+    agent.store.record_action(action, [SetWaiver(waiver)])
+
+
+def test_housekeeping_tells_of_a_waiver_that_ended_once(agent) -> None:
+    a_waiver_that_is_over(agent)
+    for seconds in (0, 2, 4):
+        agent.keep_house(at(seconds))
+    assert events(agent).count("waiver.told") == 1
+    (queued,) = agent.store.alerts()
+    assert (queued.alert.name, queued.raised_count) == ("waiver ended", 1)
+
+
+def test_what_cannot_be_told_for_want_of_room_is_told_later_and_stops_no_housekeeping(agent, monkeypatch) -> None:
+    a_waiver_that_is_over(agent)
+    with monkeypatch.context() as full:
+        fail(full, "tell_of_waiver")
+        agent.keep_house(at(0))
+        agent.keep_house(at(2))
+        assert events(agent) == ["store.failed", "snapshot.taken"]
+    agent._decisions_rest_at = None
+    agent.keep_house(at(400))
+    assert "waiver.told" in events(agent)

@@ -7,13 +7,14 @@ import pytest
 
 from compliance_agent.domain.evidence.drafts import ActionKind
 from compliance_agent.domain.gate import BlastLimits, GatePolicy
-from compliance_agent.domain.gate.ledger import SetPause
-from compliance_agent.domain.gate.people import Pause, PersonAction
+from compliance_agent.domain.gate.ledger import EndApproval, SetApproval, SetPause
+from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, Term
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.target import Mode
-from compliance_agent.engine.cycle import apply_turn, plan_turn
+from compliance_agent.engine.cycle import apply_turn, plan_turn, run_turn
 from compliance_agent.errors import StoreError
+from compliance_agent.testing import FakeClock
 from tests.support.turns import NOON, make_world, rule, unreachable
 
 if TYPE_CHECKING:
@@ -382,3 +383,51 @@ def test_where_nothing_may_be_changed_no_person_is_asked(tmp_path):
     world.with_engine(mode=Mode.OBSERVE)
     assert world.outcome().kind is OutcomeKind.WOULD_CHANGE
     assert (world.store.requests(), world.store.alerts()) == ([], [])
+
+
+TEN_YEARS_S = 3_650 * 86_400.0
+
+
+@pytest.mark.parametrize("jumps", [(TEN_YEARS_S, -TEN_YEARS_S), (-TEN_YEARS_S, TEN_YEARS_S)], ids=["ahead", "behind"])
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_clock_ten_years_off_in_every_second_turn_changes_nothing_of_what_is_done(tmp_path, jumps, reboots):
+    world, clock = make_world(tmp_path, HEALS), FakeClock(NOON)
+    outcomes = []
+    for number in range(6):
+        world.say(HEALS, "bad")
+        clock.step(jumps[number % 2])
+        if reboots and number > 3:
+            clock.reboot(60)
+        (outcome,) = run_turn(world.engine, world.target, now=clock.read(), dry_run=False).outcomes
+        outcomes.append(outcome)
+        clock.advance(105 * 60)
+    assert [one.kind for one in outcomes[:4]] == [OutcomeKind.REMEDIATED] * 3 + [OutcomeKind.SUPPRESSED]
+    assert "came back 3 times in 3.5 h" in outcomes[3].reason
+    if not reboots:  # over a reboot a clock ten years ahead may end a hold, a week early at most
+        assert [one.kind for one in outcomes[4:]] == [OutcomeKind.SUPPRESSED] * 2
+
+
+def test_an_approval_that_is_withdrawn_as_the_deed_begins_holds_the_deed(tmp_path, monkeypatch):
+    world = make_world(tmp_path, HEALS, policy=GatePolicy(cooldown_s=0, approval_from="none"))
+    world.say(HEALS, "bad")
+    assert world.outcome().kind is OutcomeKind.AWAITING_APPROVAL
+    (request,) = world.store.requests()
+    approval = Approval(
+        request.incident_id, request.plan_digest, "ann", "yes", NOON, Term(NOON.replace(year=2027), 1e9)
+    )
+    action = PersonAction(ActionKind.APPROVED, "ann", "yes", NOON)
+    world.store.record_action(action, [SetApproval(approval)])
+    begin = world.store.begin
+
+    def withdrawn_first(attempt, charge=None):
+        world.store.record_action(
+            replace(action, kind=ActionKind.APPROVAL_WITHDRAWN), [EndApproval(request.incident_id)]
+        )
+        return begin(attempt, charge)
+
+    with monkeypatch.context() as late:
+        late.setattr(world.store, "begin", withdrawn_first)
+        assert world.outcome().kind is OutcomeKind.AWAITING_APPROVAL
+    assert world.says(HEALS) == "bad"
+    world.store.record_action(action, [SetApproval(approval)])
+    assert world.outcome().kind is OutcomeKind.REMEDIATED

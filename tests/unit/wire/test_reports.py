@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from compliance_agent.adapters.ids import SystemIds
 from compliance_agent.app.reporting import TelemetryReporter, heartbeat
+from compliance_agent.app.schemas import json_schemas
 from compliance_agent.domain.incident import Incident
 from compliance_agent.domain.outbox import LEFT, OutboxClass, OutboxFate
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.uplink import HOPELESS, RETRIED, EntryFate
-from compliance_agent.engine.ports import Conclusion
+from compliance_agent.engine.reporter import Conclusion, Reversal
 from compliance_agent.errors import InputError
 from compliance_agent.testing import NOON, FakeIds, FakeStore
 from compliance_agent.wire.report_batch import batch_key, read_answer, write_batch
 from compliance_agent.wire.reports import write_outcome
-from tests.support.state import an_attempt, an_end, an_entry, an_outcome
+from tests.support.state import an_attempt, an_end, an_entry, an_observation, an_outcome
 
 if TYPE_CHECKING:
     from compliance_agent.domain.outbox import OutboxEntry
@@ -64,6 +66,9 @@ def test_the_reference_names_every_fate_and_every_key_of_a_report() -> None:
     for key in json.loads(write_outcome(an_outcome(), site_id="c", incident=None, attempt=None)):
         if key != "schema":
             assert f"`{key}`" in REFERENCE, key
+    for key in an_undo_report():
+        if key != "schema":
+            assert f"`{key}`" in REFERENCE, key
     for key in json.loads(a_heartbeat().body):
         if key != "schema":
             assert f"`{key}`" in REFERENCE, key
@@ -98,6 +103,28 @@ def test_an_answer_of_any_bytes_is_understood_or_refused(body) -> None:
 
 
 # --- reports
+
+
+def an_undo_report(**changes: Any) -> dict[str, Any]:
+    values = {"succeeded": True, "actor": "ann", "reason": "it was wanted", "at": NOON, "after": (an_observation(),)}
+    reversal = Reversal(an_attempt(), **{**values, **changes})
+    (entry,) = TelemetryReporter("clinic", FakeIds()).of_undo(reversal).outbox
+    assert (entry.kind, entry.created_at) == (OutboxClass.TELEMETRY, NOON)
+    document: dict[str, Any] = json.loads(entry.body)
+    return document
+
+
+@pytest.mark.parametrize("changes", [{}, {"succeeded": False, "after": ()}])
+def test_the_report_of_an_undo_fits_its_schema_and_names_attempt_person_and_what_was_found(changes) -> None:
+    report = an_undo_report(**changes)
+    assert list(Draft202012Validator(json_schemas()["undo-report"]).iter_errors(report)) == []
+    assert (report["attempt_id"], report["actor"], report["succeeded"]) == ("attempt-1", "ann", not changes)
+    assert report["after"] == ([] if changes else [{"check_id": "LIN-SSH-001", "verdict": "fail"}])
+    assert report["at"] == NOON.isoformat()
+
+
+def test_the_report_of_an_undo_quotes_no_secret() -> None:
+    assert "hunter2x" not in str(an_undo_report(reason="it said password=hunter2x"))
 
 
 def a_report(conclusion: Conclusion) -> dict[str, object]:

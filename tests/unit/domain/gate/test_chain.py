@@ -16,7 +16,7 @@ from compliance_agent.domain.gate import (
     decide,
 )
 from compliance_agent.domain.gate.chain import CHAIN
-from compliance_agent.domain.gate.people import Approval, Pause, Term, Waiver
+from compliance_agent.domain.gate.people import Approval, Pause, PauseOrder, Term, Waiver, pause_of_file
 from compliance_agent.domain.gate.windows import MaintenanceWindow
 from compliance_agent.domain.outcome import OutcomeKind
 from tests.support.gate import CHECK, DAY, HOUR, MINUTE, NOON, RULE, TARGET, WISH, a_try, flapped, instant
@@ -133,9 +133,10 @@ def test_a_pause_lasts_as_long_as_was_said():
 
 @pytest.mark.parametrize("said", ["", "works on the network"])
 def test_a_pause_file_stops_everything_even_when_it_is_empty(said):
-    held = ask(Memory(pause_file=said))
+    held = ask(Memory(pause_file=pause_of_file(PauseOrder("m", "ann", said), None, instant(0))))
     assert isinstance(held, Hold)
     assert held.until is None
+    assert "ann" in held.reason
 
 
 # --- waiver

@@ -14,12 +14,11 @@ from compliance_agent.domain.gate.flap import (
     FlapEventKind,
     Phase,
     after,
-    judge,
-    notice,
     outcome_event,
-    reason,
     seen_failing,
+    taken_back,
 )
+from compliance_agent.domain.gate.suppression import judge, notice, reason
 from compliance_agent.domain.outcome import OutcomeKind
 from tests.support.gate import DAY, FLAPS, HOUR, MINUTE, NOON, event, flapped, instant
 
@@ -129,7 +128,8 @@ def test_a_fix_that_lasts_is_no_flap():
     "kind", [OutcomeKind.UNREACHABLE, OutcomeKind.INTERRUPTED, OutcomeKind.NOT_APPLICABLE, OutcomeKind.DEFERRED]
 )
 def test_what_is_no_flap_never_counts(kind):
-    assert outcome_event(kind, 0, NOON) is None
+    ended, state = outcome_event(kind, HOUR, NOON), flapped(0)
+    assert ended is None or after(state, ended, FLAPS) == state
 
 
 def test_a_remedy_that_breaks_adds_no_penalty():
@@ -199,8 +199,40 @@ def test_holds_double_to_a_week_and_no_further():
     assert holds[-1] == 7 * DAY
 
 
-def test_a_single_try_that_could_not_be_made_may_be_made_again():
-    assert isinstance(answer(half_open(), DAY), Allow)
+@pytest.mark.parametrize("kind", [OutcomeKind.UNREACHABLE, OutcomeKind.NOT_APPLICABLE])
+def test_a_single_try_that_could_not_be_made_may_be_made_again(kind):
+    state = half_open()
+    ended = outcome_event(kind, state.opened_s + 1, NOON)
+    assert ended is not None
+    assert isinstance(answer(after(state, ended, FLAPS), state.opened_s + 2), Allow)
+
+
+@pytest.mark.parametrize("how", [FlapEventKind.ARMED, None], ids=["cleared once", "its time was over"])
+def test_a_single_try_that_was_cut_off_is_used_up_and_the_hold_begins_anew(how):
+    state = flapped(0, GPO, 2 * GPO)
+    at = 4 * HOUR if how else state.until_s
+    if how:
+        state = after(state, event(how, at), FLAPS)
+    assert isinstance(answer(state, at), Allow)
+    tried = after(state, event(FlapEventKind.TRIED, at, digest="d1"), FLAPS)
+    assert outcome_event(OutcomeKind.INTERRUPTED, at, NOON) is None
+    held = answer(tried, at + 1)
+    assert isinstance(held, Hold)
+    assert "its end is not known" in held.reason
+    assert tried.hold_s == state.hold_s, "nothing came back, so nothing is doubled"
+    assert isinstance(answer(tried, at + state.hold_s - 1), Hold)
+    assert isinstance(answer(tried, at + state.hold_s), Allow)
+
+
+def test_a_persons_hold_while_the_single_try_runs_outlasts_it():
+    state = after(half_open(), event(FlapEventKind.HELD, DAY, until_s=3 * DAY), FLAPS)
+    fixed = after(state, event(FlapEventKind.FIXED, DAY + 1), FLAPS)
+    assert isinstance(answer(fixed, 3 * DAY - 1), Hold)
+    assert fixed.fixed_s is None
+
+
+def test_a_new_digest_gets_its_try_though_the_last_one_was_cut_off():
+    assert isinstance(answer(half_open(), DAY, digest="d2"), Allow)
 
 
 def test_a_fix_that_lasts_longer_than_the_hold_is_forgotten():
@@ -258,6 +290,52 @@ def test_a_person_can_hold_it_until_a_time_of_their_own():
     assert isinstance(answer(state, 3 * DAY), Allow)
 
 
+@pytest.mark.parametrize("how", [FlapEventKind.CLEARED, FlapEventKind.ARMED, FlapEventKind.HELD])
+def test_undoing_a_clearing_at_once_brings_back_what_was(how):
+    state = flapped(0, GPO, 2 * GPO)
+    cleared = after(state, event(how, 4 * HOUR, until_s=5 * HOUR), FLAPS)
+    assert cleared != state
+    assert after(cleared, event(FlapEventKind.RESTORED, 4 * HOUR), FLAPS) == state
+
+
+def test_undoing_a_clearing_keeps_what_came_back_since():
+    state = after(flapped(0, GPO, 2 * GPO), event(FlapEventKind.CLEARED, 4 * HOUR), FLAPS)
+    for kind, at in (
+        (FlapEventKind.TRIED, 4 * HOUR),
+        (FlapEventKind.FIXED, 4 * HOUR),
+        (FlapEventKind.RELAPSE, 5 * HOUR),
+    ):
+        state = after(state, event(kind, at, digest="d1"), FLAPS)
+    assert (state.phase, state.total, round(state.fast)) == (Phase.CLOSED, 4, 1000)
+    restored = after(state, event(FlapEventKind.RESTORED, 6 * HOUR), FLAPS)
+    assert (restored.phase, restored.total, len(restored.relapses)) == (Phase.OPEN, 4, 4)
+    assert restored.fast == pytest.approx(FAST.raised(flapped(0, GPO, 2 * GPO).fast, 5 * HOUR - 2 * GPO))
+    assert isinstance(answer(restored, 6 * HOUR), Hold)
+    assert after(restored, event(FlapEventKind.RESTORED, 6 * HOUR), FLAPS) == restored, "there is nothing left to undo"
+
+
+def test_only_the_last_clearing_is_undone():
+    state = after(flapped(0, GPO, 2 * GPO), event(FlapEventKind.CLEARED, 4 * HOUR), FLAPS)
+    state = flapped(5 * HOUR, state=state)
+    twice = after(state, event(FlapEventKind.CLEARED, 6 * HOUR), FLAPS)
+    restored = after(twice, event(FlapEventKind.RESTORED, 6 * HOUR), FLAPS)
+    assert restored == replace(state, before=None)
+
+
+def test_a_fix_that_comes_back_after_a_clearing_counts():
+    fixed = after(FRESH, event(FlapEventKind.FIXED, 0), FLAPS)
+    cleared = after(fixed, event(FlapEventKind.CLEARED, HOUR), FLAPS)
+    assert seen_failing(cleared, instant(2 * HOUR)) == event(FlapEventKind.RELAPSE, 2 * HOUR)
+
+
+def test_taking_an_older_fix_back_leaves_the_one_that_stands():
+    fixed = after(after(FRESH, event(FlapEventKind.FIXED, 10), FLAPS), event(FlapEventKind.FIXED, 20), FLAPS)
+    assert taken_back(fixed, 10).fixed_s == 20
+    assert taken_back(fixed, 20).fixed_s is None
+    cleared = after(fixed, event(FlapEventKind.CLEARED, 30), FLAPS)
+    assert after(taken_back(cleared, 20), event(FlapEventKind.RESTORED, 31), FLAPS).fixed_s is None
+
+
 # --- words
 
 
@@ -273,6 +351,15 @@ def test_the_notice_says_what_how_often_score_writer_next_try_and_how_to_clear()
         "flaps clear srv01/LIN-FW-001 --reason",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-3650), timedelta(days=3650)])
+def test_a_clock_that_jumps_between_two_returns_changes_neither_the_span_nor_the_likely_writer(jump):
+    state = flapped(0, GPO)
+    for kind in (FlapEventKind.FIXED, FlapEventKind.RELAPSE):
+        state = after(state, replace(event(kind, 2 * GPO), wall=NOON + jump), FLAPS)
+    assert "came back 3 times in 3.5 h" in reason(state, FLAPS)
+    assert "Group Policy (it returned every 105 min" in reason(state, FLAPS)
 
 
 def test_the_reason_says_the_same_at_each_scan():
