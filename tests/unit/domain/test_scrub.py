@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance_agent.domain.personal import names_personal_data
 from compliance_agent.domain.scrub import ScrubError, names_a_secret, scrub, scrub_document, scrub_surely
+from compliance_agent.domain.scrubbing.personal import names_personal_data
 
 BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\nSECRETPART"
 KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY}\n-----END OPENSSH PRIVATE KEY-----"
@@ -274,7 +274,7 @@ def test_what_is_no_character_becomes_one_that_can_be_signed() -> None:
 
 
 def test_text_that_scrubbing_does_not_settle_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr("compliance_agent.domain.scrub._scrub_once", lambda text: text + "!")
+    monkeypatch.setattr("compliance_agent.domain.scrub._scrub_once", lambda text: text + b"!")
     with pytest.raises(ScrubError):
         scrub_surely("anything")
 
