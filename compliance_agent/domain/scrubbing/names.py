@@ -18,6 +18,7 @@ SECRET_WORDS: Final = words(
 )
 SECRET_ENDINGS: Final = (
     *("password", "passwords", "passwd", "passphrase", "pwd", "secret", "token", "pass", "credentials"),
+    *("bindpw", "rootpw", "adminpw", "userpw", "dbpw", "authtok"),
     *("apikey", "secretkey", "accesskey", "privatekey", "sharedkey", "accountkey", "masterkey", "psk"),
 )
 """How words end that were glued together: ``dbpassword``, ``PGPASSWORD``."""
@@ -37,7 +38,7 @@ ABOUT_SECRETS: Final = words(
     " check checks checked prompt reset support supported hasher iterations rounds cost char chars characters class"
     " never not empty locked protected warn warning inactive config settings module fingerprint digest bucket budget"
     " rotation rotated generator generation validator validity hint index used usage per rate through entry entries"
-    " meter screen keyid vault id ids"
+    " meter screen keyid vault id ids map maps encoder"
 )
 """Words after the secret one that make a name be about secrets without holding one: ``password_max_days``."""
 
@@ -55,13 +56,14 @@ _PLAIN: Final = words(
     " optional[str] secretstr undefined blank unsupported supported needs aging updated reset successfully"
     " only protected stored left characters chars digits days attempts tries x ! * !! !* *lk* np lk configured exists"
     " rotated verified checked found matched skipped passed warn warning error"
-    " files compat systemd sss winbind ldap nis nisplus"
+    " hashes hashing amd64 arm64 armhf i386 files compat systemd sss winbind ldap nis nisplus"
 )
 _HARMLESS: Final[Any] = compiled(
     r"\A(?:[*•.#_-]*|x{2,12}|%[a-z]|\$\{?[A-Z_][A-Z0-9_]*\}?|\$\(.*|\{\{.*|<[a-z _-]*>|%\(?[A-Za-z_]+\)?s?%?"
     r"|/(?:etc|run|var|home|root|opt|usr|nix|tmp|mnt|srv|dev|proc|sys|data|boot|lib|bin|sbin|media)(?:/[\w.@+-]*)*"
     r"|(?:[a-z]:\\(?:users|windows|program|temp)|%[a-z]+%\\|~/|\./)[\w.\\/ ()@+-]*"
-    r"|sha-?[0-9]+(?:[-_]?crypt)?|scram-sha-[0-9]+(?:-plus)?|md5|bcrypt|yescrypt|argon2[a-z]*|scrypt|pbkdf2"
+    r"|[0-9]{1,5}/(?:tcp|udp|sctp|dccp)|sha-?[0-9]+(?:[-_]?crypt)?|scram-sha-[0-9]+(?:-plus)?|md5|bcrypt|yescrypt"
+    r"|argon2[a-z]*|scrypt|pbkdf2"
     r"|pam_[a-z0-9_]+\.so|(?:convertto|convertfrom|read|get|new|import)-[a-z]+)\z"
 )
 _DONE: Final[Any] = compiled(r"\A\[?\[removed\](?:\W|\z)")

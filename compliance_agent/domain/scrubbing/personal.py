@@ -37,6 +37,8 @@ def _is_unissued(_before: str, value: str) -> bool:
     return area in {"000", "666"} or area >= "900" or group == "00" or serial == "0000"
 
 
+_DIGITS_MIN: Final = 4
+_DOTS_OF_ADDRESS: Final = 3
 _PAPER_WORDS: Final = words(
     "list lists record records data database export exports import report reports guide guides form forms intake portal"
     " consent consents info information name names id ids table index backup archive archives file files folder policy"
@@ -54,16 +56,30 @@ def _is_paper(_before: str, value: str) -> bool:
     return bool(_PAPER_WORDS.intersection(parts))
 
 
+def _is_short(before: str, value: str) -> bool:
+    """Tell whether a number without a separator is too short for a label to mean it: `netbios-ssn 139`."""
+    return not any(mark in before for mark in ":=#") and sum(letter.isdigit() for letter in value) < _DIGITS_MIN
+
+
+def _finds_address(value: str) -> bool:
+    return value.replace(".", "").isdecimal() and value.count(".") == _DOTS_OF_ADDRESS
+
+
 def _is_no_name(_before: str, value: str) -> bool:
-    return value.startswith("[") or value.lower().strip(".,") in {
-        "no",
-        "none",
-        "null",
-        "yes",
-        "true",
-        "false",
-        "unknown",
-    }
+    return (
+        value.startswith("[")
+        or _finds_address(value)
+        or value.lower().strip(".,")
+        in {
+            "no",
+            "none",
+            "null",
+            "yes",
+            "true",
+            "false",
+            "unknown",
+        }
+    )
 
 
 _DATE: Final = (
@@ -92,6 +108,7 @@ PERSONAL: Final = (
         r"|(?:medical|patient|health|chart|pt|encounter|visit)[ _-]?(?:record[ _-]?)?(?:number|num|no|id|identifier)"
         r"|(?:member|subscriber|beneficiary|insured|policy|insurance|medicare|medicaid|dea)[ _-]?(?:id|number|no))\.?"
         rf"(?:{_TO}|{BLANK}+(?:number|no\.?|\#)?{BLANK}*)([A-Za-z]{{0,4}}-?\d[A-Za-z0-9-]*(?: \d{{2,4}}\b)*)",
+        spares=_is_short,
     ),
     by_pattern(
         "identifier-of-letters",

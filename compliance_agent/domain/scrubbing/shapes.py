@@ -162,12 +162,17 @@ SHAPES: Final = (
         rf"\b(?:jdbc:oracle:\w+:|sqlplus(?:{BLANK}+-\w+)*{BLANK}+|(?:imp|exp|sqlldr)(?:dp)?{BLANK}+"
         rf"(?:userid=)?)[^\s/@\"':]{{1,128}}/([^\s@]+)",
     ),
-    by_pattern("crypt-hash", r"(?:^|[^\w$])(\$[a-z0-9][a-z0-9-]{0,15}\$[A-Za-z0-9./$=,+_-]{8,})"),
+    by_pattern(
+        "crypt-hash",
+        r"(?:^|[^\w$])(\$(?:[1-9PHSy]|2[abxy]|gy|md5|apr1|sm3|argon2(?:id?|d)|scrypt|bcrypt(?:-sha256)?|pbkdf2"
+        r"(?:-sha\d+)?|sha1)[$,][A-Za-z0-9./$=,+_-]{8,})",
+    ),
     by_pattern(
         "django-hash",
         r"\b((?:pbkdf2|bcrypt|scrypt|argon2|md5|sha1)(?:_sha(?:1|256|512)|[:_]sha\d+)?\$[^\s:\"',;]{12,}"
         r"|pbkdf2:sha\d+:\d+\$\S+|scrypt:\d+:\d+:\d+\$\S+)",
     ),
+    by_pattern("grub-hash", r"\bgrub\.(pbkdf2\.sha\d+\.\d+\.[0-9A-F]+\.[0-9A-F]+)"),
     by_pattern("scram-hash", r"(SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+)"),
     by_pattern(
         "directory-hash", r"(\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\}[A-Za-z0-9+/=$.,]{8,})"
