@@ -327,7 +327,7 @@ GUARDS: Final = (
         f"{_DOMAIN}/scrub.py",
         "DETECTORS: Final = (*SHAPES, *COMMANDS, *VALUES, *PERSONAL)\n",
         "from compliance_agent.domain.scrubbing.detectors import by_pattern\n\n"
-        'ADDRESS = by_pattern("address", r"([0-9]{1,3}(?:[.][0-9]{1,3}){3})")\n'
+        'ADDRESS = by_pattern("address", "", r"([0-9]{1,3}(?:[.][0-9]{1,3}){3})")\n'
         "DETECTORS: Final = (*SHAPES, *COMMANDS, *VALUES, *PERSONAL, ADDRESS)\n",
         "test_32_scrubbed_addresses.py::test_an_address_stays[192.168.1.10]",
     ),

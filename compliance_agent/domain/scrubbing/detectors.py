@@ -7,6 +7,7 @@ the removed part ends, so that one character may end one secret and begin the ne
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -44,18 +45,45 @@ class Detector:
     find: Finder
 
 
+@functools.cache
 def compiled(pattern: str, *, exact: bool = False) -> Any:  # noqa: ANN401 - re2 is untyped
-    """Return a pattern over UTF-8; ``^`` and ``$`` are line ends, and case counts only if ``exact``."""
+    """Return a pattern over UTF-8; ``^`` and ``$`` are line ends, and case counts only if ``exact``.
+
+    A detector compiles its own at its first use: all of them together take longer than a short command may.
+    """
     options = re2.Options()
     options.max_mem = _MEMORY_MAX
     options.log_errors = False
     return re2.compile(f"(?{'' if exact else 'i'}m){pattern}".encode(), options)
 
 
-def by_pattern(name: str, pattern: str, *, spares: Spares | None = None, exact: bool = False) -> Detector:
-    """Return the detector that removes a pattern's capturing groups, unless ``spares`` lets the first one stay."""
-    expression = compiled(pattern, exact=exact)
-    return Detector(name, lambda text: _spans(expression, text, spares))
+def by_pattern(name: str, needs: str, pattern: str, *, spares: Spares | None = None, exact: bool = False) -> Detector:
+    """Return the detector that removes a pattern's capturing groups, unless ``spares`` lets the first one stay.
+
+    Args:
+        name: As in :class:`Detector`.
+        needs: Of these words, in small letters, every text that the pattern matches has at least one in it. It only
+            saves the search of other texts; without words all are searched.
+        pattern: RE2.
+        spares: Whether a value may stay.
+        exact: Whether case counts.
+
+    """
+    literals = tuple(word.encode() for word in needs.split())
+
+    def find(text: bytes) -> Iterable[Span]:
+        small = _lower(text)
+        if literals and not any(literal in small for literal in literals):
+            return ()
+        return _spans(compiled(pattern, exact=exact), text, spares)
+
+    return Detector(name, find)
+
+
+@functools.lru_cache(maxsize=1)
+def _lower(text: bytes) -> bytes:
+    """Return the text in small letters: all detectors ask for the same one, one after another."""
+    return text.lower()
 
 
 def _spans(expression: Any, text: bytes, spares: Spares | None) -> Iterator[Span]:  # noqa: ANN401 - re2 is untyped

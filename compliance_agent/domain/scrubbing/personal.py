@@ -95,15 +95,17 @@ _CLINICAL_PAPER: Final = (
 _DOCUMENT: Final = r"\.(?:pdf|docx?|rtf|jpe?g|png|tiff?|dcm|hl7|txt|xml|xlsx?|csv|msg|eml|zip)"
 
 PERSONAL: Final = (
-    by_pattern("hl7-segment", r"\b(?:PID|NK1|GT1|IN1|PV1|DG1|OBX|AL1)\|([^\r\n]+)", exact=True),
+    by_pattern("hl7-segment", "|", r"\b(?:PID|NK1|GT1|IN1|PV1|DG1|OBX|AL1)\|([^\r\n]+)", exact=True),
     by_pattern(
         "date-of-birth",
+        "ob o.b birth born",
         r"(?:^|[^A-Za-z])(?:(?:d\.?o\.?b\.?|(?:patient_?)?(?:date[ _-]?of[ _-]?birth|birth[ _-]?date"
         r"|birth[ _-]?day)|birthdt|born)"
         rf"(?:{_TO}|{BLANK}+(?:on{BLANK}+)?|_)|\bborn(?:{BLANK}+on)?{BLANK}+)({_DATE})",
     ),
     by_pattern(
         "identifier",
+        "mrn ssn npi mbi hicn social num no id",
         r"(?:^|[^A-Za-z])(?:mrn|ssn|npi|mbi|hicn|social[ _-]?security(?:[ _-]?(?:number|no|#))?"
         r"|(?:medical|patient|health|chart|pt|encounter|visit)[ _-]?(?:record[ _-]?)?(?:number|num|no|id|identifier)"
         r"|(?:member|subscriber|beneficiary|insured|policy|insurance|medicare|medicaid|dea)[ _-]?(?:id|number|no))\.?"
@@ -112,35 +114,41 @@ PERSONAL: Final = (
     ),
     by_pattern(
         "identifier-of-letters",
+        "mrn ssn num no id",
         r"\b(?:mrn|ssn|(?:medical|patient|health|chart)[ _-]?(?:record[ _-]?)?(?:number|num|no|id|identifier)"
         rf"|(?:member|subscriber|beneficiary|insured|insurance)[ _-]?(?:id|number|no))\.?{_TO}"
         rf"([A-Za-z0-9][A-Za-z0-9-]*)",
         spares=_is_no_name,
     ),
-    by_pattern("record-number", r"(?:^|[^A-Za-z])(?:MRN|MRNO?|PATID|PTID)[-_#]?(\d{4,})"),
+    by_pattern("record-number", "mrn patid ptid", r"(?:^|[^A-Za-z])(?:MRN|MRNO?|PATID|PTID)[-_#]?(\d{4,})"),
     by_pattern(
         "number-by-label",
+        "phone fax mobile cell tel ph",
         rf"(?:^|[^A-Za-z])(?:(?:tele)?(?:phone|fax|mobile|cell)(?:[ _-]?(?:number|no|phone))?\.?{_TO}|(?:tel"
         rf"|ph)\.?{_TO})"
         r"(\+?\(?\d[\d().\x{a0} \x{2010}-\x{2015}-]{5,18}\d)",
     ),
     by_pattern(
         "telephone-after-word",
+        "phone fax mobile cell tel ph",
         rf"(?:^|[^A-Za-z])(?:tele)?(?:phone|fax|mobile|cell|tel|ph)\.?(?:{BLANK}+(?:number|no\.?|phone|is|at))?{BLANK}+"
         r"((?:\+?1[ .-]?)?\(?[2-9]\d\d\)?[ .-]?[2-9]\d\d[ .-]?\d{4})(?:$|[^\w])",
     ),
     by_pattern(
         "clinical",
+        "diagnos icd allerg medication prescription complaint symptom",
         r"\b(?:diagnosis|diagnoses|icd-?10(?:-cm)?|allerg(?:y|ies)|medications?|prescriptions?|chief complaint"
         r"|symptoms?)"
         rf"{_TO}([^\s\[\r\n;|\"'][^\r\n;|\"']*)",
     ),
     by_pattern(
         "address-of-person",
+        "address",
         rf"\b(?:street|home|mailing|postal|patient)[ _-]?address{_TO}([^\s\[\r\n;|\"'][^\r\n;|\"']*)",
     ),
     by_pattern(
         "person",
+        "patient subscriber insured guarantor kin guardian",
         r"(?:^|[^A-Za-z])(?i:(?:patient|subscriber|insured|guarantor|next[ _-]of[ _-]kin|guardian)(?:'s)?[ _-]?"
         rf"(?:full[ _-]?|first[ _-]?|last[ _-]?)?(?:name)?){_TO}({_NOT_DONE}+(?:[ \t]+(?:{_NAME}|\^))*"
         rf"(?:,[ \t]*{_NAME})?)",
@@ -149,25 +157,29 @@ PERSONAL: Final = (
     ),
     by_pattern(
         "personal-element",
-        r"<(?:[\w-]+:)?[A-Za-z_][\w.-]*(?:>|[ \t]+value=[\"'])([^<>\"'\r\n]{1,300})(?:</|[\"'])",
+        "<",
+        r"<(?:[\w-]+:)?[A-Za-z_][\w.-]*(?:>|[ \t]+value=[\"'])([^<>\"'\r\n]+)(?:</|[\"'])",
         spares=lambda before, _value: (
             not names_personal_data(before.strip("<>'\"= ").removesuffix("value=").split("=")[0].split()[0])
         ),
     ),
     by_pattern(
         "person-beside-label",
+        "name",
         rf"\b(?i:name){BLANK}*[:=]{BLANK}*({_NAME}(?:,?[ \t]+{_NAME}){{1,3}}?)[ \t,;|()]{{1,6}}(?i:dob|d\.o\.b"
         rf"|mrn|ssn|date of birth|born)\b",
         exact=True,
     ),
     by_pattern(
         "person-in-short",
+        "pt patient resident",
         rf"(?:^|[^A-Za-z.])(?:[Pp]t|PT|[Pp]t\.|PATIENT|[Rr]esident|[Pp]t'?s?[ _-]?[Nn]ame){BLANK}*[:=]{BLANK}*"
         rf"({_NAME},?[ \t]+{_NAME}(?:[ \t]+{_NAME})?|{_NAME}\^{_NAME})",
         exact=True,
     ),
     by_pattern(
         "person-after-word",
+        "patient pt",
         rf"\b(?i:patient|pt\.|pt){BLANK}+(?:(?:Mr|Mrs|Ms|Dr)\.?{BLANK}+)?"
         rf"([A-Z][a-z\x{{e0}}-\x{{24f}}'\x{{2019}}-]+,?[ \t]+{_NAME})",
         exact=True,
@@ -175,6 +187,7 @@ PERSONAL: Final = (
     ),
     by_pattern(
         "person-in-file-name",
+        "patient pt name",
         r"(?:^|[^A-Za-z])(?i:patient|pt|name)s?[_-]+("
         r"(?:[A-Z][A-Za-z'\x{c0}-\x{24f}]+[_-]+)+[A-Z][A-Za-z'\x{c0}-\x{24f}]*|[A-Z][a-z]+[A-Z][a-z]+)(?:$|[^A-Za-z])",
         exact=True,
@@ -182,27 +195,31 @@ PERSONAL: Final = (
     ),
     by_pattern(
         "person-in-document-name",
+        "patient pt",
         rf"(?:^|[^A-Za-z])(?:patient|pt)[ _-]+([a-z']+(?:[ _-]+[a-z']+){{1,2}})(?:[ _-]*[\d-]*){_DOCUMENT}\b",
         spares=_is_paper,
     ),
     by_pattern(
         "person-of-paper",
+        "of for",
         rf"(?:^|[^A-Za-z])(?i:{_CLINICAL_PAPER})[ _-]+(?i:of|for)[ _-]+"
         rf"([A-Z][a-z'\x{{e0}}-\x{{24f}}]+[ _-]+[A-Z][A-Za-z'\x{{c0}}-\x{{24f}}]+)(?:[ _-]*[\d-]*)(?i:{_DOCUMENT})",
         exact=True,
         spares=_is_paper,
     ),
-    by_pattern("social-security", rf"{_BEFORE}(\d{{3}}-\d{{2}}-\d{{4}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))"),
-    by_pattern("social-security-dash", rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"),
+    by_pattern("social-security", "-", rf"{_BEFORE}(\d{{3}}-\d{{2}}-\d{{4}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))"),
+    by_pattern("social-security-dash", "", rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"),
     # With blanks it is told from columns of numbers by its neighbours: words, not numbers.
     by_pattern(
         "social-security-blank",
+        "",
         r"(?:^[ \t]*|(?:^|[\s(\[\"'])[^\s\d]+[ \t]*[ \t(\"'=:])(\d{3}[ \x{a0}]\d{2}[ \x{a0}]\d{4})"
         r"(?:[ \t]*\r?$|[.,;)\"']+(?:[ \t]+[^\s\d]+|[ \t]*\r?$))",
         spares=_is_unissued,
     ),
     by_pattern(
         "social-security-in-words",
+        "",
         r"(?:^|[\s(\[\"'])[^\s\d]*[a-z:][^\s\d]*[ \t]+(\d{3}[ \x{a0}]\d{2}[ \x{a0}]\d{4})[ \t]+[A-Za-z][^\s\d]*"
         r"(?:\s|$)",
         spares=_is_unissued,
@@ -211,16 +228,19 @@ PERSONAL: Final = (
     # ones a plus and groups. Dots alone do not make one: 212.555.0100 may be a version.
     by_pattern(
         "telephone",
+        "",
         rf"{_BEFORE}((?:\+?1[ -])?(?:\([2-9]\d\d\)[ \x{{a0}}]?[2-9]\d\d[ \x{{a0}}-]|[2-9]\d\d-[2-9]\d\d-"
         rf"|[2-9]\d\d{_DASH}[2-9]\d\d{_DASH})\d{{4}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))",
     ),
     by_pattern(
         "telephone-international",
+        "+",
         rf"{_BEFORE}(\+[1-9]\d{{0,2}}(?:[ -]\(?\d{{1,4}}\)?){{2,5}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))",
     ),
     by_pattern(
         "e-mail",
-        r"(?:^|[^\w.%+@/-]|(?:^|[^/])/)([\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?:$|[^\w@-])",
+        "@",
+        r"(?:^|[^\w.%+@/-]|(?:^|[^/])/)([\w.%+-]+@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?:$|[^\w@-])",
         spares=_is_no_mail,
     ),
 )

@@ -31,6 +31,8 @@ _PUBLIC_BLOCK: Final[Any] = compiled(
 
 def _key_blocks(text: bytes) -> Iterator[Span]:
     """Find every PEM block that is not known to be public; one whose end was cut off goes to the end of the text."""
+    if b"begin" not in text.lower():
+        return
     position = 0
     while (begin := _BEGIN.search(text, position)) is not None:
         position = begin.end()
@@ -47,11 +49,14 @@ _RUN: Final[Any] = compiled(
 )
 _SSH_TYPES: Final = (b"ssh-", b"ecdsa-", b"sk-")
 _OF_EACH_MIN: Final = 4
+_LONG: Final = 32
 _AWS_LENGTH: Final = 40
 _LETTER_RUNS: Final[Any] = compiled(r"[A-Za-z][a-z]{3,}", exact=True)
 
 
 def _random_runs(text: bytes) -> Iterator[Span]:
+    if len(text) < _LONG:
+        return
     position = 0
     public = [found.span() for found in _PUBLIC_BLOCK.finditer(text)] if b"BEGIN" in text else []
     while (found := _RUN.search(text, position)) is not None:
@@ -135,71 +140,85 @@ SHAPES: Final = (
     Detector("key-block", _key_blocks),
     by_pattern(
         "putty-key",
+        "private-lines",
         rf"Private-Lines:[ \t]*[0-9]+{NEWLINE}((?:[A-Za-z0-9+/]+={{0,2}}{NEWLINE})*[A-Za-z0-9+/]+={{0,2}})(?:\r"
         rf"|\n|\\|$)",
     ),
-    by_pattern("putty-mac", r"\bPrivate-(?:MAC|Hash):[ \t]*([0-9a-f]+)"),
+    by_pattern("putty-mac", "private-", r"\bPrivate-(?:MAC|Hash):[ \t]*([0-9a-f]+)"),
     by_pattern(
         "header",
-        rf"(?:authorization|x-[\w-]{{0,40}}(?:key|token|secret|password)|"
+        "authorization x- cookie",
+        rf"(?:authorization|x-[\w-]*(?:key|token|secret|password)|"
         rf"(?:set-)?cookie)\\*[\"']?{BLANK}*[:=]{BLANK}*([^\s][^\r\n]*)",
     ),
     by_pattern(
         "scheme",
+        "bearer basic negotiate ntlm",
         rf"\b(?:bearer|basic|negotiate|ntlm){BLANK}+([A-Za-z0-9+/=._~-]{{6,}})",
         spares=_is_no_scheme,
     ),
-    by_pattern("address-token", r"://([\w-]{16,256})@"),
+    by_pattern("address-token", "://", r"://([\w-]{16,256})@"),
     by_pattern(
         "docker-auth",
+        "auth",
         rf"\b_?auth\\*[\"']?{BLANK}*[:=]{BLANK}*\\*[\"']?([A-Za-z0-9+/]{{8,}}={{0,2}})",
         spares=_is_no_login,
     ),
-    by_pattern("address-password", r"://[^\s/:@\"'<>?#\[]{0,256}:([^\s/\"'<>?#]{1,256})@"),
-    by_pattern("address-password-slash", r"://[^\s/:@\"'<>?#\[]{0,256}:([^\s@\"'<>]{1,256})@", spares=_is_port),
+    by_pattern("address-password", "://", r"://[^\s/:@\"'<>?#\[]*:([^\s/\"'<>?#]+)@"),
+    by_pattern("address-password-slash", "://", r"://[^\s/:@\"'<>?#\[]*:([^\s@\"'<>]+)@", spares=_is_port),
     by_pattern(
         "oracle-login",
+        "oracle sqlplus imp exp sqlldr",
         rf"\b(?:jdbc:oracle:\w+:|sqlplus(?:{BLANK}+-\w+)*{BLANK}+|(?:imp|exp|sqlldr)(?:dp)?{BLANK}+"
-        rf"(?:userid=)?)[^\s/@\"':]{{1,128}}/([^\s@]+)",
+        rf"(?:userid=)?)[^\s/@\"':]+/([^\s@]+)",
     ),
     by_pattern(
         "crypt-hash",
+        "$",
         r"(?:^|[^\w$])(\$(?:[1-9PHSy]|2[abxy]|gy|md5|apr1|sm3|argon2(?:id?|d)|scrypt|bcrypt(?:-sha256)?|pbkdf2"
         r"(?:-sha\d+)?|sha1)[$,][A-Za-z0-9./$=,+_-]{8,})",
     ),
     by_pattern(
         "django-hash",
+        "$",
         r"\b((?:pbkdf2|bcrypt|scrypt|argon2|md5|sha1)(?:_sha(?:1|256|512)|[:_]sha\d+)?\$[^\s:\"',;]{12,}"
         r"|pbkdf2:sha\d+:\d+\$\S+|scrypt:\d+:\d+:\d+\$\S+)",
     ),
-    by_pattern("grub-hash", r"\bgrub\.(pbkdf2\.sha\d+\.\d+\.[0-9A-F]+\.[0-9A-F]+)"),
-    by_pattern("scram-hash", r"(SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+)"),
+    by_pattern("grub-hash", "grub.", r"\bgrub\.(pbkdf2\.sha\d+\.\d+\.[0-9A-F]+\.[0-9A-F]+)"),
+    by_pattern("scram-hash", "scram-", r"(SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+)"),
     by_pattern(
-        "directory-hash", r"(\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\}[A-Za-z0-9+/=$.,]{8,})"
+        "directory-hash", "{", r"(\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\}[A-Za-z0-9+/=$.,]{8,})"
     ),
     by_pattern(
         "des-crypt",
+        ":",
         r"(?:^|[\s:\"'])[A-Za-z_][\w.-]{0,32}:!{0,2}(_?[./0-9A-Za-z]{13}(?:[./0-9A-Za-z]{6})?):[0-9]{0,7}:[0-9]{0,7}:",
     ),
     by_pattern(
-        "des-crypt-htpasswd", r"^[A-Za-z_][\w.-]{0,32}:([./0-9A-Za-z]{13})[ \t]*\r?$", exact=True, spares=_one_class
+        "des-crypt-htpasswd",
+        ":",
+        r"^[A-Za-z_][\w.-]{0,32}:([./0-9A-Za-z]{13})[ \t]*\r?$",
+        exact=True,
+        spares=_one_class,
     ),
-    by_pattern("mysql-hash", r"(?:^|[\s\"'=(])(\*[0-9A-F]{40})(?:$|[^0-9A-Za-z])"),
-    by_pattern("mssql-hash", r"\b(0x0[12]00[0-9A-F]{48,140})\b"),
-    by_pattern("ntlm-hash", r"(?:^|[^0-9A-Fa-f:])([0-9A-F]{32}:[0-9A-F]{32})(?:$|[^0-9A-Fa-f])"),
-    by_pattern("ntlm-dump", r":([0-9A-F]{32}:[0-9A-F]{32}):::"),
+    by_pattern("mysql-hash", "*", r"(?:^|[\s\"'=(])(\*[0-9A-F]{40})(?:$|[^0-9A-Za-z])"),
+    by_pattern("mssql-hash", "0x0", r"\b(0x0[12]00[0-9A-F]{48,140})\b"),
+    by_pattern("ntlm-hash", ":", r"(?:^|[^0-9A-Fa-f:])([0-9A-F]{32}:[0-9A-F]{32})(?:$|[^0-9A-Fa-f])"),
+    by_pattern("ntlm-dump", ":::", r":([0-9A-F]{32}:[0-9A-F]{32}):::"),
     by_pattern(
         "mimikatz",
+        ":",
         rf"\b(?:ntlm|lm|sha1|aes(?:128|256)(?:_hmac)?|rc4(?:_hmac)?(?:_nt)?|des_cbc_md5"
         rf"|hash ntlm){BLANK}*:{BLANK}+([0-9a-f]{{16,64}})\b",
     ),
-    by_pattern("bitlocker", r"(?:^|[^\w-])(\d{6}(?:-\d{6}){7})(?:$|[^\w-])"),
+    by_pattern("bitlocker", "-", r"(?:^|[^\w-])(\d{6}(?:-\d{6}){7})(?:$|[^\w-])"),
     by_pattern(
         "query-signature",
+        "=",
         r"(?:[?&;]|\bsas[^\s=]{0,20}[?&=])(?:sig|signature|x-amz-signature|x-amz-security-token|code"
         r"|sharedaccesssignature)=([^\s&\"'<>]{8,})",
     ),
-    by_pattern("product-key", r"(?:^|[^\w-])([A-Z0-9]{5}(?:-[A-Z0-9]{5}){4})(?:$|[^\w-])", exact=True),
-    by_pattern("known-token", rf"\b({_TOKENS})", exact=True),
+    by_pattern("product-key", "-", r"(?:^|[^\w-])([A-Z0-9]{5}(?:-[A-Z0-9]{5}){4})(?:$|[^\w-])", exact=True),
+    by_pattern("known-token", "", rf"\b({_TOKENS})", exact=True),
     Detector("random-token", _random_runs),
 )

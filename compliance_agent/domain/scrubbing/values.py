@@ -29,7 +29,7 @@ _HEAD: Final[Any] = compiled(
 _VALUE: Final[Any] = compiled(
     r"(?:\\+\"([^\"\r\n]*?)\\+\"|@?\"((?:[^\"\\\r\n]|\\.)*)(?:\"|\\?$)|\\+'([^'\r\n]*?)\\+'|'((?:[^'\r\n]|'')*)(?:'|$)"
     r"|(\[?\[removed\])|\[([^\]\r\n]{0,300})\]"
-    rf"|([^\s\"']\S*?)(?:[,;&)}}.]*(?:\s|\z)|[,;&]{BLANK}*[A-Za-z_][\w. -]{{0,40}}\\*[\"']?{BLANK}*[=:]"
+    rf"|([^\s\"']\S*?)(?:[,;&)}}.]*(?:\s|\z)|[,;&]{BLANK}*[A-Za-z_][\w. -]*\\*[\"']?{BLANK}*[=:]"
     r"|\\*[\"'][,;:)}\]\s]|\\*[\"']\z|</|\\[nr]))"
 )
 _BRACED: Final[Any] = compiled(r"\{([^}\r\n]{0,300})\}")
@@ -37,14 +37,22 @@ _REST: Final[Any] = compiled(r"([^\r\n\"'|=:]*[^\s\"'|=:,;)])[ \t]*\r?$")
 _BLOCK: Final[Any] = compiled(r"[|>]?[+-]?[0-9]?[+-]?[ \t]*(?:#[^\n]*)?\r?\n")
 _ITEM: Final[Any] = compiled(r"[ \t]*(?:-[ \t]+)?[\"']?([^\s\"'][^\r\n]*?)[\"']?,?[ \t]*\r?$")
 _LINE_HEAD: Final[Any] = compiled(r"(?:\A|[\r\n])[ \t>*-]*\z")
+# What every name of a secret has in it; it only saves looking closer at the others.
+_STEMS: Final[Any] = compiled(
+    r"pass|pwd|pw|kennwort|psk|secret|token|cred|key|pin|otp|puk|mfa|auth|cookie|sess|community"
+)
 _LINE_LOOK: Final = 200
 _PROSE_WORDS_MAX: Final = 5
 
 
 def _named_values(text: bytes) -> Iterator[Span]:
+    if _STEMS.search(text) is None:
+        return
     position = 0
     while (head := _HEAD.search(text, position)) is not None:
         position = head.end()
+        if _STEMS.search(head.group(b"phrase")) is None:
+            continue
         name, separator = decoded(head.group(b"phrase")), decoded(head.group(b"separator"))
         name = _name_of(name)
         if not name:
@@ -166,7 +174,7 @@ def _prose_spares(_before: str, value: str) -> bool:
 
 _PROSE_LEAST: Final = 4
 _NOUN: Final = r"(?:pass(?:word|phrase|code|wd)|secret|pre-?shared[ -]key|api[ -]?key|token|pwd)"
-_QUOTED: Final = r"\"[^\"\r\n]{1,200}\"|'[^'\r\n]{1,200}'|`[^`\r\n]{1,200}`|“[^”\r\n]{1,200}”"
+_QUOTED: Final = r"\"[^\"\r\n]+\"|'[^'\r\n]+'|`[^`\r\n]+`|“[^”\r\n]{1,99}”"
 
 
 _PAIR_WORDS: Final[Any] = compiled(_NAME)
@@ -175,7 +183,8 @@ VALUES: Final = (
     # - name: DB_PASSWORD / value: x (Kubernetes), {"Key": "apiKey", "Value": "x"}, <add key="pw" value="x"/>
     by_pattern(
         "name-and-value",
-        rf"\b(?:name|key|setting|variable)\\*[\"']?{BLANK}*[:=]{BLANK}*\\*[\"']?{_NAME}\\*[\"']?[\s,;]{{1,80}}"
+        "value data",
+        rf"\b(?:name|key|setting|variable)\\*[\"']?{BLANK}*[:=]{BLANK}*\\*[\"']?{_NAME}\\*[\"']?[\s,;]+"
         rf"(?:-[ \t]+)?\\*[\"']?"
         rf"(?:value|data)\\*[\"']?{BLANK}*[:=]{BLANK}*(?:\\*\"([^\"\r\n\\]+)|\\*'([^'\r\n\\]+)|([^\s\"'\\][^\s\"']*))",
         spares=_pair_spares,
@@ -183,43 +192,55 @@ VALUES: Final = (
     Detector("named-value", _named_values),
     by_pattern(
         "option",
+        "-",
         rf"(?:^|[\s\"'(,\[])--?{_NAME}\"?,?(?:{BLANK}+|=)(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"']+)",
         spares=_option_spares,
     ),
     by_pattern(
         "xml-element",
-        rf"<(?:[\w-]+:)?{_NAME}(?:[ \t][^<>\r\n]{{0,200}})?>\s{{0,40}}(?:<(?:value|string)>)?([^<>\r\n]+)</",
+        "</",
+        rf"<(?:[\w-]+:)?{_NAME}(?:[ \t][^<>\r\n]*)?>\s*(?:<(?:value|string)>)?([^<>\r\n]+)</",
         spares=_element_spares,
     ),
     # The password for joe is X; password to X; the word itself quoted: password "X"
     by_pattern(
         "prose",
-        rf"\b{_NOUN}(?:{BLANK}+(?:for|of){BLANK}+\S{{1,80}}?)?{BLANK}*(?:\b(?:is|was|are)(?:{BLANK}+(?:now"
+        "pass secret key token pwd",
+        rf"\b{_NOUN}(?:{BLANK}+(?:for|of){BLANK}+\S+?)?{BLANK}*(?:\b(?:is|was|are)(?:{BLANK}+(?:now"
         rf"|set to|still))?:?|set to|changed to|reset to){BLANK}+"
         rf"({_QUOTED}|[^\s\"'`“]+)(?:[.,;!]?(?:$|{BLANK}*$)|[,;!.](?:\s|\\)|\"|'|{BLANK}+(?:and|for|on|at|but|now)\b)",
         spares=_prose_spares,
     ),
     by_pattern(
         "prose-mixed",
-        rf"\b{_NOUN}{BLANK}+(?:(?:for|of){BLANK}+\S{{1,80}}?{BLANK}+)?(?:is|was|are|to){BLANK}+"
+        "pass secret key token pwd",
+        rf"\b{_NOUN}{BLANK}+(?:(?:for|of){BLANK}+\S+?{BLANK}+)?(?:is|was|are|to){BLANK}+"
         rf"([^\s\"'`]*[A-Za-z][^\s\"'`]*[0-9!@#$%^&*][^\s\"'`]*"
         rf"|[0-9]{{4,}}[A-Za-z][^\s\"'`]*)",
         spares=_prose_spares,
     ),
-    by_pattern("quoted", rf"\b\w*{_NOUN}{BLANK}+(?:for{BLANK}+\S{{1,80}}{BLANK}+)?({_QUOTED})", spares=_prose_spares),
+    by_pattern(
+        "quoted",
+        "pass secret key token pwd",
+        rf"\b\w*{_NOUN}{BLANK}+(?:for{BLANK}+\S+{BLANK}+)?({_QUOTED})",
+        spares=_prose_spares,
+    ),
     by_pattern(
         "token-word",
+        "token key",
         rf"\b(?:token|api[ -]?key|secret[ -]key|auth[ -]key){BLANK}+([\w.~+/-]{{8,}})",
         spares=_is_plain,
     ),
     by_pattern(
         "code",
+        "pin code",
         rf"\b(?:pin|passcode|(?:door|access|alarm|keypad|entry|gate|unlock|security){BLANK}code)"
         rf"(?:{BLANK}(?:code|number))?(?:{BLANK}is)?{BLANK}*[:=#]?{BLANK}*(\d{{4,12}})(?:$|[^\w.])",
     ),
     by_pattern(
         "password-for",
-        rf"\b{_NOUN}{BLANK}+(?:for|of){BLANK}+\S{{1,100}}?[\"']?{BLANK}*:{BLANK}*([^\s\"']+)",
+        "pass secret key token pwd",
+        rf"\b{_NOUN}{BLANK}+(?:for|of){BLANK}+\S+?[\"']?{BLANK}*:{BLANK}*([^\s\"']+)",
         spares=_is_no_secret,
     ),
 )
