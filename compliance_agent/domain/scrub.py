@@ -59,19 +59,25 @@ def scrub_surely(text: str) -> str:
 
 def _settle(text: str) -> tuple[str, bool]:
     """Scrub until nothing changes: what one detector took out may have hidden something from an earlier one."""
-    encoded = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    text = _whole(text)
     for _ in range(PASSES_MAX):
-        cleaned = _scrub_once(encoded)
-        if cleaned == encoded:
-            return encoded.decode(), True
-        encoded = cleaned
-    return encoded.decode(), False
+        cleaned = _scrub_once(text)
+        if cleaned == text:
+            return text, True
+        text = cleaned
+    return text, False
 
 
-def _scrub_once(text: bytes) -> bytes:
+def _whole(text: str) -> str:
+    """Return the text with halves of surrogate pairs, which are no characters, as U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _scrub_once(text: str) -> str:
+    encoded = text.encode()
     for detector in DETECTORS:
-        text = remove(detector, text)
-    return text
+        encoded = remove(detector, encoded)
+    return encoded.decode("utf-8", "replace")
 
 
 def scrub_document(document: Mapping[str, JsonValue], *, length_max: int) -> dict[str, JsonValue]:
@@ -111,7 +117,7 @@ def _must_go(name: str, value: str) -> bool:
 
 
 def _text(text: str, length_max: int) -> str:
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    whole = _whole(text).replace("\0", "\ufffd")
     head = whole if len(whole) <= FLOOD_TIMES * length_max else _head(whole, FLOOD_TIMES * length_max)
     safe = scrub_surely(head)
     return safe if len(safe) <= length_max else safe[: length_max - len(CUT)] + CUT

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance_agent.domain.scrub import ScrubError, names_a_secret, scrub, scrub_document, scrub_surely
+from compliance_agent.domain.scrub import ScrubError, scrub, scrub_document, scrub_surely
+from compliance_agent.domain.scrubbing.names import names_a_secret
 from compliance_agent.domain.scrubbing.personal import names_personal_data
 
 BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\nSECRETPART"
@@ -274,7 +275,7 @@ def test_what_is_no_character_becomes_one_that_can_be_signed() -> None:
 
 
 def test_text_that_scrubbing_does_not_settle_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr("compliance_agent.domain.scrub._scrub_once", lambda text: text + b"!")
+    monkeypatch.setattr("compliance_agent.domain.scrub._scrub_once", lambda text: text + "!")
     with pytest.raises(ScrubError):
         scrub_surely("anything")
 
