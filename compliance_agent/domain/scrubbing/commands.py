@@ -52,7 +52,7 @@ _OPTIONS: Final = (
     ("putty", r"plink|pscp|psftp|putty|kitty", r"-pw"),
     (
         "remote-desktop",
-        r"rdesktop|crackmapexec|netexec|nxc|evil-winrm|smbmap|vncviewer|freerdp|wfreerdp",
+        r"rdesktop|hydra|medusa|ncrack|crackmapexec|netexec|nxc|evil-winrm|smbmap|vncviewer|freerdp|wfreerdp",
         r"-p(?:asswd)?",
     ),
     ("snmp", r"snmp(?:walk|get|getnext|bulkwalk|bulkget|set|status|table|trap|df|netstat|inform)", r"-[cAXk]"),
@@ -96,12 +96,18 @@ COMMANDS: Final = (
     by_pattern(
         "mysql",
         "mysql mariadb",
-        rf"\b(?i:mysql|mariadb)(?:-?(?i:dump|admin|import|show|check|slap|binlog|pump|sh))?{_LATER}-p"
-        rf"(\"[^\"\r\n]+\"|'[^'\r\n]+'|[^\s\"'][^\s\"']*)",
+        r"\b(?i:mysql|mariadb)(?:-?(?i:dump|admin|import|show|check|slap|binlog|pump|sh))?\b[^\r\n|;]*?[ \t\"]-p"
+        r"(\"[^\"\r\n]+\"|'[^'\r\n]+'|[^\s\"'][^\s\"']*)",
         exact=True,
     ),
     by_pattern("glued-option", "7z rar", rf"\b(?:7za?r?|rar|unrar){_LATER}-h?p([^\s]+)"),
     by_pattern("glued-sql", "-p", r"\b(?i:sqlcmd|osql|bcp|isql|tsql)\b[^\r\n|;]*?[ \t]-P([^\s]+)", exact=True),
+    by_pattern(
+        "here-string",
+        "<<<",
+        rf"\b(?:sudo|su|passwd|chpasswd|kinit|smbpasswd|cryptsetup)\b[^\r\n]*?<<<{BLANK}*{_WORD}",
+        spares=_is_no_word,
+    ),
     by_pattern(
         "openssl-passwd", "openssl", rf"\bopenssl{BLANK}+passwd{BLANK}+(?:-\w+{BLANK}+)*{_WORD}", spares=_is_no_word
     ),
@@ -257,7 +263,7 @@ COMMANDS: Final = (
     by_pattern(
         "shared-key",
         "key secret passphrase psk",
-        rf"\b(?:(?:tacacs|radius)(?:-server)?(?:{BLANK}+[\w.-]+){{0,8}}?{BLANK}+(?:key|secret)"
+        rf"\b(?:(?:tacacs|radius|aaa)(?:-server)?(?:{BLANK}+[\w.-]+){{0,8}}?{BLANK}+(?:key|secret)"
         rf"|crypto{BLANK}+isakmp{BLANK}+key|message-digest-key{BLANK}+\d+{BLANK}+md5|authentication-key|psksecret"
         rf"|wpa-psk{BLANK}+(?:ascii|hex)|wpa-passphrase)(?:{BLANK}+(?:[0-9]|md5|ENC|encrypted|ascii"
         rf"|hex))*{BLANK}+(\"[^\"\r\n]*\"|[^\s\"';]+)",

@@ -38,7 +38,7 @@ ABOUT_SECRETS: Final = words(
     " check checks checked prompt reset support supported hasher iterations rounds cost char chars characters class"
     " never not empty locked protected warn warning inactive config settings module fingerprint digest bucket budget"
     " rotation rotated generator generation validator validity hint index used usage per rate through entry entries"
-    " meter screen keyid vault id ids map maps encoder"
+    " meter screen keyid vault id ids map maps encoder when"
 )
 """Words after the secret one that make a name be about secrets without holding one: ``password_max_days``."""
 

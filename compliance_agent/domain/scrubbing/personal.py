@@ -95,6 +95,13 @@ _CLINICAL_PAPER: Final = (
 _DOCUMENT: Final = r"\.(?:pdf|docx?|rtf|jpe?g|png|tiff?|dcm|hl7|txt|xml|xlsx?|csv|msg|eml|zip)"
 
 PERSONAL: Final = (
+    by_pattern("social-security-dash", "", rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"),
+    by_pattern(
+        "dicom-element",
+        "(0010,",
+        r"\(0010,[0-9a-f]{4}\)[ \t]+\w\w[ \t]+\[([^\]\r\n]+)\]",
+        spares=lambda _before, value: value.lstrip("[") == "removed",
+    ),
     by_pattern("hl7-segment", "|", r"\b(?:PID|NK1|GT1|IN1|PV1|DG1|OBX|AL1)\|([^\r\n]+)", exact=True),
     by_pattern(
         "date-of-birth",
@@ -131,7 +138,8 @@ PERSONAL: Final = (
     by_pattern(
         "telephone-after-word",
         "phone fax mobile cell tel ph",
-        rf"(?:^|[^A-Za-z])(?:tele)?(?:phone|fax|mobile|cell|tel|ph)\.?(?:{BLANK}+(?:number|no\.?|phone|is|at))?{BLANK}+"
+        rf"(?:^|[^A-Za-z])(?:tele)?(?:phone|fax|mobile|cell|tel|ph)\.?(?:{BLANK}+(?:number|no\.?|phone|is|at"
+        rf"|to))?{BLANK}+"
         r"((?:\+?1[ .-]?)?\(?[2-9]\d\d\)?[ .-]?[2-9]\d\d[ .-]?\d{4})(?:$|[^\w])",
     ),
     by_pattern(
@@ -148,8 +156,9 @@ PERSONAL: Final = (
     ),
     by_pattern(
         "person",
-        "patient subscriber insured guarantor kin guardian",
-        r"(?:^|[^A-Za-z])(?i:(?:patient|subscriber|insured|guarantor|next[ _-]of[ _-]kin|guardian)(?:'s)?[ _-]?"
+        "pat subscriber insured guarantor kin guardian",
+        r"(?:^|[^A-Za-z])(?i:(?:patient|pat[ _-]?name|subscriber|insured|guarantor|next[ _-]of[ _-]kin|guardian)"
+        r"(?:'s)?[ _-]?"
         rf"(?:full[ _-]?|first[ _-]?|last[ _-]?)?(?:name)?){_TO}({_NOT_DONE}+(?:[ \t]+(?:{_NAME}|\^))*"
         rf"(?:,[ \t]*{_NAME})?)",
         exact=True,
@@ -208,7 +217,6 @@ PERSONAL: Final = (
         spares=_is_paper,
     ),
     by_pattern("social-security", "-", rf"{_BEFORE}(\d{{3}}-\d{{2}}-\d{{4}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))"),
-    by_pattern("social-security-dash", "", rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"),
     # With blanks it is told from columns of numbers by its neighbours: words, not numbers.
     by_pattern(
         "social-security-blank",

@@ -32,7 +32,7 @@ _VALUE: Final[Any] = compiled(
     rf"|([^\s\"']\S*?)(?:[,;&)}}.]*(?:\s|\z)|[,;&]{BLANK}*[A-Za-z_][\w. -]*\\*[\"']?{BLANK}*[=:]"
     r"|\\*[\"'][,;:)}\]\s]|\\*[\"']\z|</|\\[nr]))"
 )
-_BRACED: Final[Any] = compiled(r"\{([^}\r\n]{0,300})\}")
+_BRACED: Final[Any] = compiled(r"\{((?:[^}\r\n]|\}\}){0,300})\}")
 _REST: Final[Any] = compiled(r"([^\r\n\"'|=:]*[^\s\"'|=:,;)])[ \t]*\r?$")
 _BLOCK: Final[Any] = compiled(r"[|>]?[+-]?[0-9]?[+-]?[ \t]*(?:#[^\n]*)?\r?\n")
 _ITEM: Final[Any] = compiled(r"[ \t]*(?:-[ \t]+)?[\"']?([^\s\"'][^\r\n]*?)[\"']?,?[ \t]*\r?$")
@@ -152,7 +152,7 @@ def _option_spares(before: str, value: str) -> bool:
 def _element_spares(before: str, value: str) -> bool:
     tag = before.strip("<>/ \t\r\n").replace("<", " ").replace(">", " ").split()
     names = [name for name in tag if "=" not in name]
-    return not any(names_a_secret(name) or names_a_code(name) for name in names) or is_harmless(names[0], value)
+    return not any(_name_of(name) for name in names) or is_harmless(names[0], value)
 
 
 def _pair_spares(before: str, value: str) -> bool:
@@ -164,6 +164,10 @@ def _pair_spares(before: str, value: str) -> bool:
 def _is_plain(_before: str, value: str) -> bool:
     kinds = [any(test(letter) for letter in value) for test in (str.isalpha, str.isdigit)]
     return not all(kinds) or is_harmless("", value)
+
+
+def _bracket_spares(before: str, value: str) -> bool:
+    return value.lstrip("[") == "removed" or _prose_spares(before, value)
 
 
 def _prose_spares(_before: str, value: str) -> bool:
@@ -224,6 +228,25 @@ VALUES: Final = (
         "pass secret key token pwd",
         rf"\b\w*{_NOUN}{BLANK}+(?:for{BLANK}+\S+{BLANK}+)?({_QUOTED})",
         spares=_prose_spares,
+    ),
+    # The arguments of a call: of PHP's define, of Java's setProperty.
+    by_pattern(
+        "call",
+        "(",
+        rf"\({BLANK}*[\"']{_NAME}[\"']{BLANK}*,{BLANK}*[\"']([^\"'\r\n]+)[\"']",
+        spares=_pair_spares,
+    ),
+    by_pattern(
+        "setting-element",
+        "<value",
+        rf"\bname=[\"']{_NAME}[\"'][^<>\r\n]*>\s*<value>([^<>\r\n]+)<",
+        spares=_pair_spares,
+    ),
+    by_pattern(
+        "in-brackets",
+        "pass secret",
+        rf"\b(?:password|passphrase|secret){BLANK}*\[([^\]\s=]+)\]",
+        spares=_bracket_spares,
     ),
     by_pattern(
         "token-word",
