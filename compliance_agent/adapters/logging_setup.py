@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
 
-from compliance_agent.domain.personal import REMOVED
-from compliance_agent.domain.scrub import names_a_secret, scrub
+from compliance_agent.domain.scrub import scrub
+from compliance_agent.domain.scrubbing.detectors import REMOVED
+from compliance_agent.domain.scrubbing.names import names_a_secret
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -325,8 +325,10 @@ GUARDS: Final = (
     Guard(
         "32",
         f"{_DOMAIN}/scrub.py",
-        "    return remove_personal(text)\n",
-        '    return re.sub(r"[0-9]{1,3}([.][0-9]{1,3}){3}", REMOVED, remove_personal(text))\n',
+        "DETECTORS: Final = (*SHAPES, *COMMANDS, *VALUES, *PERSONAL)\n",
+        "from compliance_agent.domain.scrubbing.detectors import by_pattern\n\n"
+        'ADDRESS = by_pattern("address", "", r"([0-9]{1,3}(?:[.][0-9]{1,3}){3})")\n'
+        "DETECTORS: Final = (*SHAPES, *COMMANDS, *VALUES, *PERSONAL, ADDRESS)\n",
         "test_32_scrubbed_addresses.py::test_an_address_stays[192.168.1.10]",
     ),
     Guard(

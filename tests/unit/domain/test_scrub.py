@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance_agent.domain.personal import names_personal_data
-from compliance_agent.domain.scrub import ScrubError, names_a_secret, scrub, scrub_document, scrub_surely
+from compliance_agent.domain.scrub import ScrubError, scrub, scrub_document, scrub_surely
+from compliance_agent.domain.scrubbing.names import names_a_secret
+from compliance_agent.domain.scrubbing.personal import names_personal_data
 
 BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\nSECRETPART"
 KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{BODY}\n-----END OPENSSH PRIVATE KEY-----"
