@@ -50,13 +50,17 @@ def _coverage(config: pytest.Config) -> Any:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Take tests whose lines others run, too, out of the measuring of coverage."""
     controller = _coverage(item.config)
-    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-    if controller is None or (folder in MEASURED and not item.get_closest_marker("unmeasured")):
+    if controller is None or _is_measured(item):
         yield
         return
     controller.pause()
     yield
     controller.resume()
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    return folder in MEASURED and item.get_closest_marker("unmeasured") is None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
