@@ -18,7 +18,7 @@ run: set-up ## set up, then plan this very machine: read-only, nothing is change
 	*) exit $$code ;; esac
 
 test: set-up-system lint ## set up, lint, type-check, and run every test
-	@$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST)
 
 lint: set-up-dev ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import hypothesis
 import pytest
 
+from tests.support import cli
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # No deadline: the cores are shared, and a slow moment is no failure. "ci" draws the same examples in
 # every run and keeps no database, so that one run cannot depend on another.
@@ -29,10 +31,36 @@ os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/
 
 _NOT_RUN: Final = pytest.StashKey[dict[str, str]]()
 
+MEASURED: Final = frozenset({"unit", "contract", "acceptance"})
+"""Folders whose tests count for coverage; the others repeat what these run, and Python at a third of its speed."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start with nothing left out."""
     config.stash[_NOT_RUN] = {}
+    cli.measuring = _coverage(config) is not None
+
+
+def _coverage(config: pytest.Config) -> Any:
+    """Return pytest-cov's controller, or ``None`` where this run measures nothing."""
+    return getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Take tests whose lines others run, too, out of the measuring of coverage."""
+    controller = _coverage(item.config)
+    if controller is None or _is_measured(item):
+        yield
+        return
+    controller.pause()
+    yield
+    controller.resume()
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    return folder in MEASURED and item.get_closest_marker("unmeasured") is None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +87,8 @@ def _arguments(markers: Iterable[pytest.Mark]) -> list[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's list to the process that prints (pytest-xdist)."""
+    """Hand a worker's list to the process that prints (pytest-xdist), and end what tests share."""
+    cli.end_warm_processes()
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["not_run"] = session.config.stash[_NOT_RUN]

@@ -171,17 +171,21 @@ class Daemon:
 
     def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float, *, once: bool) -> None:
         for slot in slots.values():
-            refusal = self._refused.get(slot.target.target_id)
-            if not slot.is_busy and slot.due_s <= now_s and (refusal is None or refusal.until_s <= now_s):
+            if not slot.is_busy and self._next_s(slot) <= now_s:
                 slot.due_s = math.inf if once else now_s + self._interval_s()
                 slot.running = pool.submit(self._turn, self.work.engine, slot.target)
+
+    def _next_s(self, slot: _Slot) -> float:
+        """Return when the target's next turn may begin: when it is due, and no refused login keeps it away."""
+        refusal = self._refused.get(slot.target.target_id)
+        return slot.due_s if refusal is None else max(slot.due_s, refusal.until_s)
 
     def _interval_s(self) -> float:
         jitter = self.work.schedule.jitter
         return self.work.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
 
     def _pause_s(self, slots: dict[str, _Slot]) -> float:
-        idle = [slot.due_s for slot in slots.values() if not slot.is_busy]
+        idle = [self._next_s(slot) for slot in slots.values() if not slot.is_busy]
         return min(_POLL_S, max(0.0, min(idle) - self.monotonic())) if idle else _POLL_S
 
     def _turn(self, engine: Engine, target: Target) -> None:

@@ -214,6 +214,13 @@ def test_version_imports_none_of_the_heavy_libraries():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_starts_in_a_python_that_has_imported_nothing_yet(name):
+    done = subprocess.run(command(name, "--help"), capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: compliance-agent {name} ")
+
+
 @pytest.mark.parametrize("arguments", [("plan",), ("plan", "-v"), ("scan", "-v"), ("apply", "--yes", "-v")])
 def test_json_is_one_document_on_standard_output_whatever_is_said_beside_it(site, arguments):
     site.say("bad")

@@ -15,6 +15,8 @@ from scripts.simulate import BANNER, FIREWALL, KERNEL, Week
 if TYPE_CHECKING:
     from scripts.simulate import Line
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory):

@@ -107,6 +107,7 @@ def test_an_export_holds_what_it_says(exported) -> None:
     ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "name", ["chain/000001.ndjson", "manifest.dsse.json", "head.json", "public-key.pem", "README.txt", "evidence.csv"]
 )

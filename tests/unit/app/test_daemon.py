@@ -59,6 +59,7 @@ class World:
     daemon: Any = None
     began_s: float = 1000.0
     faults: dict[str, TransportFault] = field(default_factory=dict)
+    pauses: int = 0
 
     def run(self, *, once: bool = False, rng: Any = None, **options: Any) -> World:
         self.daemon = Daemon(
@@ -83,6 +84,7 @@ class World:
     def wait(self, pause_s: float) -> None:
         """Let time go on; this is the daemon's pause."""
         assert 0 <= pause_s <= POLL_S
+        self.pauses += 1
         self.now_s += max(pause_s, 0.001)
         for moment in [moment for moment in self.at if moment <= self.seconds()]:
             self.at.pop(moment)()
@@ -378,6 +380,13 @@ def test_a_login_that_is_refused_is_tried_ever_more_seldom_up_to_a_limit(world, 
     gaps = [round(later - earlier) for earlier, later in pairwise(found.started["a"])]
     assert gaps == [20, 40, 80, 100, 100, 100]
     assert len(found.started["b"]) == 50
+
+
+def test_the_daemon_rests_while_a_refused_login_is_left_alone(world):
+    found = world("a", until_s=100)
+    found.faults["a"] = TransportFault.AUTH_FAILED
+    found.run()
+    assert found.pauses <= 100 / POLL_S + 2 * len(found.started["a"])
 
 
 @pytest.mark.parametrize("fault", [fault for fault in TransportFault if fault is not TransportFault.AUTH_FAILED])

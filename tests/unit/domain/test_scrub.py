@@ -198,6 +198,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
+@pytest.mark.unmeasured
 @given(st.lists(FRAGMENTS | st.text(max_size=20), max_size=6).map("".join))
 def test_scrubbing_twice_changes_nothing_more(text) -> None:
     assert scrub(scrub(text)) == scrub(text)

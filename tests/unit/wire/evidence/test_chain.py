@@ -124,6 +124,7 @@ def test_a_signature_under_a_wrong_key_id_is_found(chain) -> None:
     }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("index", range(5))
 def test_every_single_byte_of_every_entry_matters(chain, index) -> None:
     lines = chain.lines
