@@ -31,7 +31,7 @@ os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/
 
 _NOT_RUN: Final = pytest.StashKey[dict[str, str]]()
 
-MEASURED: Final = frozenset({"unit", "contract", "acceptance"})
+MEASURED: Final = frozenset({"unit", "contract", "acceptance", "central"})
 """Folders whose tests count for coverage; the others repeat what these run, and Python at a third of its speed."""
 
 

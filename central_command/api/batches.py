@@ -65,6 +65,30 @@ class _Outcome(msgspec.Struct):
     level: Literal["L1", "L2", "L3"] | None = None
 
 
+class _Undo(msgspec.Struct):
+    """``undo-report/v1``."""
+
+    schema: Literal["undo-report/v1"]
+    target_id: _Short
+    check_id: _Short
+    incident_id: _Short
+    fingerprint: _Short
+    attempt_id: UUID
+    rule_id: _Short
+    action: _Short
+    runbook_id: _Short
+    runbook_digest: _Short
+    begun_at: _Moment
+    succeeded: bool
+    actor: _Short
+    reason: Annotated[str, msgspec.Meta(max_length=4_000)]
+    at: _Moment
+
+
+class _Kind(msgspec.Struct):
+    schema: str
+
+
 class Heartbeat(msgspec.Struct):
     """``heartbeat/v1``; the rest of it is kept as it is."""
 
@@ -98,7 +122,9 @@ class Batch:
 
 _batches = msgspec.json.Decoder(_Batch)
 _entries = msgspec.json.Decoder(Entry)
+_kinds = msgspec.json.Decoder(_Kind)
 _outcomes = msgspec.json.Decoder(_Outcome)
+_undos = msgspec.json.Decoder(_Undo)
 _heartbeats = msgspec.json.Decoder(Heartbeat)
 
 
@@ -146,9 +172,14 @@ def read_execution(entry: Entry, *, now: datetime) -> Execution:
     if b"\\u0000" in body:
         raise ValueError("a text holds NUL, which no table can")
     try:
-        one = _outcomes.decode(body)
+        if _kinds.decode(body).schema == "undo-report/v1":
+            return _of_undo(entry, _undos.decode(body))
+        return _of_outcome(entry, _outcomes.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"no outcome-report/v1: {error}"[:300]) from error
+        raise ValueError(f"no outcome-report/v1 or undo-report/v1: {error}"[:300]) from error
+
+
+def _of_outcome(entry: Entry, one: _Outcome) -> Execution:
     if one.success != (one.outcome == "remediated"):
         raise ValueError("success is true for remediated, and for nothing else")
     return Execution(
@@ -172,7 +203,35 @@ def read_execution(entry: Entry, *, now: datetime) -> Execution:
         opened_at=one.opened_at,
         attempt_id=one.attempt_id,
         begun_at=one.begun_at,
+        undoes=None,
         reason=one.reason,
+    )
+
+
+def _of_undo(entry: Entry, one: _Undo) -> Execution:
+    return Execution(
+        execution_id=entry.id,
+        ended_at=one.at.astimezone(UTC),
+        outcome="undone" if one.succeeded else "undo_failed",
+        success=False,
+        level=None,
+        rule_id=one.rule_id or None,
+        runbook_id=one.runbook_id or None,
+        runbook_digest=one.runbook_digest or None,
+        action=one.action,
+        target_id=one.target_id,
+        check_id=one.check_id,
+        incident_type=None,
+        platform=None,
+        distro=None,
+        severity=None,
+        incident_id=one.incident_id,
+        fingerprint=one.fingerprint,
+        opened_at=None,
+        attempt_id=None,
+        begun_at=one.begun_at,
+        undoes=one.attempt_id if one.succeeded else None,
+        reason=f"{one.actor}: {one.reason}",
     )
 
 

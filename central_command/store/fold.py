@@ -133,14 +133,22 @@ SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::bigint[], %s::bigin
 
 _FIXES: Final = """
 INSERT INTO provisional_fixes
-  (site_id, fingerprint, execution_id, appliance_id, rule_id, pattern_id, target_id, fixed_at, matures_at)
-SELECT f.site_id, f.fingerprint, f.execution_id, f.appliance_id, f.rule_id, p.pattern_id, f.target_id, f.ended_at,
-  f.ended_at + %(durable_after)s
+  (site_id, fingerprint, execution_id, appliance_id, rule_id, pattern_id, target_id, attempt_id, fixed_at,
+   matures_at)
+SELECT f.site_id, f.fingerprint, f.execution_id, f.appliance_id, f.rule_id, p.pattern_id, f.target_id, f.attempt_id,
+  f.ended_at, f.ended_at + %(durable_after)s
 FROM fold_rows f LEFT JOIN patterns p
   ON f.level IN ('L2', 'L3') AND p.site_id = '*'
   AND p.check_id = f.check_id AND p.platform = f.platform AND p.runbook_id = f.runbook_id
 WHERE f.success AND f.attempt_id IS NOT NULL
 ON CONFLICT DO NOTHING
+"""
+
+# What a person took back neither lasted nor came back, whichever report arrives first.
+_UNDONE: Final = """
+DELETE FROM provisional_fixes p USING execution_telemetry t
+WHERE t.site_id = p.site_id AND t.undoes = p.attempt_id
+  AND (p.site_id, p.fingerprint) IN (SELECT site_id, fingerprint FROM fold_rows)
 """
 
 # Every opening that this fold brought counts, and of earlier ones the last: enough to learn of each return, whatever
@@ -282,6 +290,7 @@ def _count(
     connection.execute(_PATTERN_FAILURES)
     connection.execute(_REACH)
     connection.execute(_FIXES, {"durable_after": durable_after})
+    connection.execute(_UNDONE)
 
 
 def _settle(connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns: set[UUID], now: datetime) -> None:

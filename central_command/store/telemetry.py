@@ -44,6 +44,7 @@ class Execution:
         opened_at: When the check began to fail, UTC.
         attempt_id: The attempt; ``None`` where nothing ran.
         begun_at: When it began, UTC.
+        undoes: The attempt that a person took back; such a report is no attempt itself.
         reason: One sentence.
 
     """
@@ -68,6 +69,7 @@ class Execution:
     opened_at: datetime | None
     attempt_id: UUID | None
     begun_at: datetime | None
+    undoes: UUID | None
     reason: str
 
 
@@ -79,6 +81,7 @@ _TYPES: Final = {
     "opened_at": "timestamptz",
     "attempt_id": "uuid",
     "begun_at": "timestamptz",
+    "undoes": "uuid",
 }
 _NAMES: Final = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 

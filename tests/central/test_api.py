@@ -19,7 +19,9 @@ from central_command.store.database import Database
 from compliance_agent.adapters.control_plane.https import HttpsUplink
 from compliance_agent.domain.outbox import OutboxClass, OutboxEntry
 from compliance_agent.domain.uplink import EntryFate
+from compliance_agent.wire.reports import write_undo
 from tests.support.central import NOW, add_site, uuid7
+from tests.support.state import an_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +113,14 @@ def test_telemetry_is_taken_and_the_same_again_is_a_duplicate(line, owner) -> No
     assert statuses(line.post("/agent/telemetry", sent)) == ["accepted", "accepted"]
     assert statuses(line.post("/agent/telemetry", sent)) == ["duplicate", "duplicate"]
     assert owner.execute("SELECT match_count, success_count FROM l1_rule_counts").fetchone() == (2, 1)
+
+
+def test_the_agents_own_report_of_an_undo_is_understood(line, owner) -> None:
+    attempt = an_attempt(str(uuid7(NOW, next(_ids))))
+    body = write_undo(attempt, site_id="site-1", succeeded=True, actor="kim", reason="wrong", at=NOW, after=())
+    assert statuses(line.post("/agent/telemetry", batch(json.loads(body)))) == ["accepted"]
+    kept = owner.execute("SELECT outcome, success, attempt_id, undoes, reason FROM execution_telemetry").fetchone()
+    assert kept == ("undone", False, None, UUID(attempt.attempt_id), "kim: wrong")
 
 
 def test_a_bare_script_with_a_token_posts_telemetry_without_any_cookie(line) -> None:

@@ -162,6 +162,22 @@ def test_a_fix_does_not_last_before_its_appliance_has_told_all_until_then(owner,
     assert folded.rules["RULE-1"].lasted == [NOW]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "the undo first"])
+def test_a_fix_that_a_person_took_back_neither_lasted_nor_came_back(agent, fleet, order) -> None:
+    fix = execution(fingerprint="f")
+    undo = execution("undone", fingerprint="f", attempt_id=None, opened_at=None, undoes=fix.attempt_id)
+    for index in order:
+        report(agent, [(fix, undo)[index]])
+        fold(fleet, now=NOW)
+    report(agent, [execution("unmatched", attempt_id=None, fingerprint="f", opened_at=NOW + timedelta(hours=1))])
+    fold(fleet, now=NOW)
+    folded = fold(fleet, now=_LATER)
+    assert folded is not None
+    assert folded.rules == {}
+    assert _counters(fleet) == (1, 1, 0, 0, 0)
+    assert fleet.execute(_DIFFERENCES).fetchall() == []
+
+
 def test_what_nobody_registered_is_counted_aside(agent, fleet) -> None:
     report(agent, [execution(rule_id="LOCAL-1"), execution("failed", rule_id="LOCAL-1")])
     fold(fleet, now=NOW)

@@ -112,6 +112,7 @@ def execution(outcome: str = "remediated", **changes: Any) -> Execution:
         opened_at=ended_at - timedelta(minutes=1),
         attempt_id=uuid7(NOW, number),
         begun_at=ended_at - timedelta(seconds=30),
+        undoes=None,
         reason="done",
     )
     return dataclasses.replace(base, **changes)

@@ -155,10 +155,13 @@ CREATE TABLE execution_telemetry (
   opened_at timestamptz,
   attempt_id uuid,
   begun_at timestamptz,
+  undoes uuid,
   reason text NOT NULL DEFAULT '',
   PRIMARY KEY (site_id, appliance_id, execution_id),
   CHECK (success = (outcome = 'remediated'))
 ) PARTITION BY RANGE (execution_id);
+CREATE INDEX execution_telemetry_undoes ON execution_telemetry (site_id, undoes) WHERE undoes IS NOT NULL;
+COMMENT ON COLUMN execution_telemetry.undoes IS 'the attempt that a person took back; then it is no attempt itself';
 COMMENT ON COLUMN execution_telemetry.execution_id IS 'UUIDv7 of the report: partitions are ranges of time';
 
 -- What is not folded yet: the ids of really inserted rows, one row an ingest.
@@ -178,6 +181,7 @@ CREATE TABLE provisional_fixes (
   rule_id text,
   pattern_id uuid,
   target_id text NOT NULL,
+  attempt_id uuid NOT NULL,
   fixed_at timestamptz NOT NULL,
   matures_at timestamptz NOT NULL,
   PRIMARY KEY (site_id, fingerprint, execution_id)
