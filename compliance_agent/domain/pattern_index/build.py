@@ -16,7 +16,7 @@ from compliance_agent.domain.pattern_index import leaves, texts
 from compliance_agent.domain.pattern_index.parts import Shapes
 from compliance_agent.domain.pattern_index.plan import has_telling_test, plan_of
 from compliance_agent.domain.pattern_index.rows import COPIES_MAX, Requirement, is_delicate, is_number
-from compliance_agent.domain.pattern_index.tree import Part
+from compliance_agent.domain.pattern_index.tree import Part, is_node
 from compliance_agent.domain.pattern_nodes import TestNode
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Builder:
 
     def target(self, rows: Sequence[Row], depth: int = 0) -> Target:
         """Return bare hits, or the node that tells these rows apart."""
-        hits = sorted(row.rank for row in rows if not row.choices and not row.tests)
+        hits = tuple(sorted(row.rank for row in rows if not row.choices and not row.tests))
         if len(hits) == len(rows):
             return hits[0] if len(hits) == 1 else hits
         if depth >= DEPTH_MAX:
@@ -104,9 +104,9 @@ class Builder:
     def root(self, rows: Sequence[Row]) -> Node:
         """Return the node at which every match begins."""
         target = self.target(rows)
-        if isinstance(target, tuple):
-            return target
-        return self.shapes.node([target] if isinstance(target, int) else target, (), is_root=True)
+        if isinstance(target, int):
+            target = (target,)
+        return target if is_node(target) else self.shapes.node(target, (), is_root=True)
 
     def _look_at(self, path: Path, *, exactly: bool) -> None:
         """Take note of a place; ``exactly`` when another number near the one that stands there may be told from it."""
