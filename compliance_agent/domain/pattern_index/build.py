@@ -54,6 +54,7 @@ class Builder:
 
     Attributes:
         paths: Every place of the document that the index looks at.
+        valued: Those of which more is asked than whether something is there.
         exact: Those whose numbers are looked at otherwise than by order.
         shapes: What the nodes are made by.
 
@@ -62,6 +63,7 @@ class Builder:
     def __init__(self) -> None:
         """Start with nothing."""
         self.paths: set[Path] = set()
+        self.valued: set[Path] = set()
         self.exact: set[Path] = set()
         self.shapes = Shapes()
         self._keys: dict[Key, Key] = {}
@@ -111,6 +113,7 @@ class Builder:
     def _look_at(self, path: Path, *, exactly: bool) -> None:
         """Take note of a place; ``exactly`` when another number near the one that stands there may be told from it."""
         self.paths.add(path)
+        self.valued.add(path)
         if exactly:
             self.exact.add(path)
 

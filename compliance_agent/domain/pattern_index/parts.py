@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.domain.operators import Missing
 from compliance_agent.domain.pattern_index import leaves, texts
-from compliance_agent.domain.pattern_index.reading import Parsed, Picked, reader
+from compliance_agent.domain.pattern_index.reading import Parsed, reader
 from compliance_agent.domain.pattern_index.rows import ABSENT
 from compliance_agent.domain.pattern_index.straight import function_for
 from compliance_agent.domain.pattern_index.tree import NO_BOX, Part, Shape, is_node
@@ -19,7 +19,7 @@ from compliance_agent.domain.pattern_index.tree import NO_BOX, Part, Shape, is_n
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from compliance_agent.domain.pattern_index.reading import Form, Reading
+    from compliance_agent.domain.pattern_index.reading import Picked, Reading
     from compliance_agent.domain.pattern_index.rows import Path
     from compliance_agent.domain.pattern_index.tree import Lookup, Node, Run, Target
 
@@ -84,9 +84,8 @@ class Shapes:
         assert isinstance(target, tuple)  # noqa: S101 - a candidate has a condition; narrows the type for mypy
         return target
 
-    def pick(self, form: Form) -> None:
+    def pick(self, reading: Picked) -> None:
         """Make the functions for documents of picked fields. Doing it again makes the same again."""
-        reading = Picked(form)
         for shape in (*self._shapes.values(), *self._small.values()):
             shape.picked = function_for(shape, reading)
         self._any.picked = interpreter(reading)

@@ -273,7 +273,7 @@ class _Writer:
         if len(names) > leaves.FEW_NAMES and not self._reading.is_object(path):
             self._template(_INTERSECTION, data=data, box=box, names=self._constant(frozenset(names)))
         else:
-            self._each_name(data, path, names, ("{name} in {box}", "{box}.{attribute} is not ABSENT"))
+            self._each_name(data, path, names, ("{name} in {box}", "{box}.{attribute} is not {lacking}"))
 
     def _absent(self, data: str, path: Path, names: tuple[str, ...]) -> None:
         margin, there = self._margin, self._there(path)
@@ -284,7 +284,7 @@ class _Writer:
         if len(names) > leaves.FEW_NAMES and not self._reading.is_object(path):
             self._template(_EACH_ABSENT, data=data, box=box)
         else:
-            self._each_name(data, path, names, ("{name} not in {box}", "{box}.{attribute} is ABSENT"))
+            self._each_name(data, path, names, ("{name} not in {box}", "{box}.{attribute} is {lacking}"))
         self._margin = margin
 
     def _each_name(self, data: str, path: Path, names: tuple[str, ...], conditions: tuple[str, str]) -> None:
@@ -292,6 +292,8 @@ class _Writer:
         box = self._box(path)
         for number, key in enumerate(names):
             attribute, name = self._reading.step((*path, key)), self._constant(key)
-            condition = conditions[attribute is not None].format(name=name, box=box, attribute=attribute)
+            lacking = "None" if self._reading.is_bare((*path, key)) else "ABSENT"
+            known = {"name": name, "box": box, "attribute": attribute, "lacking": lacking}
+            condition = conditions[attribute is not None].format(**known)
             target = f"{data}[{name if len(names) > leaves.FEW_NAMES else number}]"
             self._template(f"if {condition}:\n    target = {target}\n" + indent(_REACH, "    "))
