@@ -3,7 +3,8 @@
 A finding is an ``error`` when what the rule asks for certainly never happens: it is set aside, or an
 earlier rule with another action takes every incident that it matches. It is a ``warning`` when it
 costs nothing, or hangs on what else the appliance has: a rule that is merely superfluous, an order
-that hangs on ids, a field that no check of the catalogue reports.
+that hangs on ids, a field that no check of the catalogue reports. It is an ``info`` when it may well be
+meant so: two rules of one priority that merely overlap.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.constraints import BudgetError
-from compliance_agent.domain.pattern_nodes import join_path
+from compliance_agent.domain.pattern_nodes import join_path, show
 from compliance_agent.domain.proof import possible
 from compliance_agent.domain.rule_overlap import Relation, related_rules
+from compliance_agent.domain.rule_ties import ties
 from compliance_agent.domain.rule_vocabulary import Vocabulary
 from compliance_agent.domain.subsumption import place_of
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.rule import QuarantinedRule, Rule
     from compliance_agent.domain.rule_overlap import Related
     from compliance_agent.domain.rule_set import RuleSet
+    from compliance_agent.domain.rule_ties import Tie
 
 
 class FindingKind(StrEnum):
@@ -41,6 +44,8 @@ class FindingKind(StrEnum):
     """An earlier rule matches every incident that this one matches."""
     TIE = "tie"
     """It goes before a more general rule only because of its id."""
+    OVERLAP = "overlap"
+    """For some incidents it goes before a rule with another action only because of its id."""
     DEAD_ALTERNATIVE = "dead_alternative"
     """A part of an ``$or`` can never hold."""
     UNKNOWN_FIELD = "unknown_field"
@@ -56,6 +61,7 @@ class Severity(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+    INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ def lint(rules: RuleSet, quarantined: Iterable[QuarantinedRule], catalogue: Cata
     vocabulary = Vocabulary(catalogue)
     for rule in enabled:
         findings += _of_pattern(rule, vocabulary)
+    told = {finding.rule_id for finding in findings}
+    findings += (_of_tie(tie) for tie in ties(rules, vocabulary) if tie.rule.rule_id not in told)
     return LintReport(tuple(sorted(findings, key=_order)), complete)
 
 
@@ -150,6 +158,14 @@ def _of_relation(related: Related) -> Finding:
         kind, hint = FindingKind.SHADOWED, f"give it a lower priority number than {other.priority}, or remove it"
         message = f"is never dispatched: {other.rule_id} goes first and matches every incident of it; {ending}"
     return Finding(kind, severity, rule.rule_id, rule.place, message, hint, other.rule_id)
+
+
+def _of_tie(tie: Tie) -> Finding:
+    rule, other = tie.rule, tie.other
+    message = f"both this rule and {other.rule_id} ({other.action}) match {show(tie.witness)}; it goes before "
+    message += f"{other.rule_id} only because of its id: both have priority {rule.priority}"
+    hint = "if the order matters, give the rule that shall go first a lower priority number"
+    return Finding(FindingKind.OVERLAP, Severity.INFO, rule.rule_id, rule.place, message, hint, other.rule_id)
 
 
 def _of_pattern(rule: Rule, vocabulary: Vocabulary) -> Iterator[Finding]:

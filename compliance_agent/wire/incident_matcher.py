@@ -106,13 +106,16 @@ def _matching(rules: Rules[Item], source: str) -> Callable[[bytes], list[Item]]:
 def _type_of(form: Form | None, path: Path, picking: Picking[Any]) -> Any:  # noqa: ANN401 - made on the spot
     """Return what msgspec is to make of an object: one attribute for each field of its form."""
     if form is None:
+        if path in picking.bare:
+            return msgspec.Raw  # never None, not even for null
         if path in picking.inexact_below:
             return dict[str, _ORDERED]  # type: ignore[valid-type]  # mypy takes a union for no type here
         return _ORDERED if path in picking.inexact else Any
     fields: list[tuple[str, Any, Any]] = []
     for number, (key, below) in enumerate(form.items()):
         kind = _type_of(below, (*path, key), picking)
-        fields.append((attribute(number), kind, ABSENT if below is None else _blank(kind)))
+        lacking = None if kind is msgspec.Raw else ABSENT
+        fields.append((attribute(number), kind, lacking if below is None else _blank(kind)))
     names = {attribute(number): key for number, key in enumerate(form)}
     return msgspec.defstruct("Fields", fields, frozen=True, gc=False, rename=names, namespace={"blank": False})
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_agent.domain.pattern import compile_pattern
+from compliance_agent.domain.pattern_index import parts
 from compliance_agent.domain.pattern_index import reading as incident_reading
 from compliance_agent.domain.rule import Action, Rule
 from compliance_agent.domain.rule_set import RuleSet
@@ -131,6 +132,32 @@ LATE = {"platform": "linux", "facts": {"number": {"$gt": 4}}}
 def test_unusual_incidents_are_answered_or_refused_as_when_they_are_read_whole(data) -> None:
     for rules in (rule_set(LATE), rule_set(LATE, {"facts": {"$not": {"number": 1}}})):
         assert answer(rules, data) == answer_the_long_way(rules, data)
+
+
+BARE = ({"facts": {"opened": {"$exists": True}}}, {"facts": {"opened": {"$exists": False}}})
+"""Of ``opened`` is only asked whether it is there."""
+
+
+@pytest.mark.parametrize("more", [(), ({"facts": {"opened": {"at": 5}}},), ({"facts": {"opened": None}},)])
+@pytest.mark.parametrize("shapes_max", [64, 0])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"facts": {"opened": null}}',
+        b'{"facts": {"opened": 0}}',
+        b'{"facts": {"opened": {"at": 5}}}',
+        b'{"facts": {"opened": 1, "opened": null}}',
+        b'{"facts": {"\\u006fpened": 1}}',
+        b'{"facts": {}}',
+        b'{"facts": null}',
+        b"{}",
+    ],
+)
+def test_a_field_that_must_only_be_there_may_hold_anything(monkeypatch, more, shapes_max, data) -> None:
+    monkeypatch.setattr(parts, "SHAPES_MAX", shapes_max)
+    monkeypatch.setattr(parts, "PART_SHAPES_MAX", shapes_max)
+    rules = rule_set(*BARE, *more)
+    assert answer(rules, data) == answer_the_long_way(rules, data)
 
 
 @pytest.mark.parametrize("data", [b"[]", b"5", b"null", b'"text"'])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.rule_lint import Finding, LintReport
 
-_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
+_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
 @click.command("lint", help="Look for rules that can never act, duplicates, and fields that no check reports.")
@@ -46,7 +46,7 @@ def command(paths: tuple[Path, ...], config: Path | None, output: str, *, local:
         print_ndjson(_row(finding) for finding in report.findings)
     else:
         _show(report, content)
-    bad = report.has_errors or (strict and bool(report.findings))
+    bad = report.has_errors or (strict and any(one.severity is Severity.WARNING for one in report.findings))
     return Exit.ERROR if bad else Exit.CLEAN
 
 
@@ -95,9 +95,10 @@ def _show(report: LintReport, content: Content) -> None:
         if finding.hint:
             console.print(f"    {escape(one_line(finding.hint))}", style="dim", soft_wrap=True)
     errors = sum(finding.severity is Severity.ERROR for finding in report.findings)
-    warnings = len(report.findings) - errors
+    warnings = sum(finding.severity is Severity.WARNING for finding in report.findings)
     judged = plural(len(content.rules) + len(content.quarantined), "rule")
     found = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}" if report.findings else "no problem found"
-    console.print(f"{judged} judged, {found}.")
+    notes = len(report.findings) - errors - warnings
+    console.print(f"{judged} judged, {found}{f', {notes} for information' if notes else ''}.")
     if not report.complete:
         console.print("There are too many alike to compare each rule with each; some that hide others may be missing.")

@@ -16,7 +16,7 @@ from compliance_agent.domain.pattern_index import leaves, texts
 from compliance_agent.domain.pattern_index.parts import Shapes
 from compliance_agent.domain.pattern_index.plan import has_telling_test, plan_of
 from compliance_agent.domain.pattern_index.rows import COPIES_MAX, Requirement, is_delicate, is_number
-from compliance_agent.domain.pattern_index.tree import Part
+from compliance_agent.domain.pattern_index.tree import Part, is_node
 from compliance_agent.domain.pattern_nodes import TestNode
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Builder:
 
     Attributes:
         paths: Every place of the document that the index looks at.
+        valued: Those of which more is asked than whether something is there.
         exact: Those whose numbers are looked at otherwise than by order.
         shapes: What the nodes are made by.
 
@@ -62,13 +63,14 @@ class Builder:
     def __init__(self) -> None:
         """Start with nothing."""
         self.paths: set[Path] = set()
+        self.valued: set[Path] = set()
         self.exact: set[Path] = set()
         self.shapes = Shapes()
         self._keys: dict[Key, Key] = {}
 
     def target(self, rows: Sequence[Row], depth: int = 0) -> Target:
         """Return bare hits, or the node that tells these rows apart."""
-        hits = sorted(row.rank for row in rows if not row.choices and not row.tests)
+        hits = tuple(sorted(row.rank for row in rows if not row.choices and not row.tests))
         if len(hits) == len(rows):
             return hits[0] if len(hits) == 1 else hits
         if depth >= DEPTH_MAX:
@@ -104,13 +106,14 @@ class Builder:
     def root(self, rows: Sequence[Row]) -> Node:
         """Return the node at which every match begins."""
         target = self.target(rows)
-        if isinstance(target, tuple):
-            return target
-        return self.shapes.node([target] if isinstance(target, int) else target, (), is_root=True)
+        if isinstance(target, int):
+            target = (target,)
+        return target if is_node(target) else self.shapes.node(target, (), is_root=True)
 
     def _look_at(self, path: Path, *, exactly: bool) -> None:
         """Take note of a place; ``exactly`` when another number near the one that stands there may be told from it."""
         self.paths.add(path)
+        self.valued.add(path)
         if exactly:
             self.exact.add(path)
 

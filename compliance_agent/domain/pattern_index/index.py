@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from compliance_agent.domain.pattern_index.build import Builder
-from compliance_agent.domain.pattern_index.reading import form_of
+from compliance_agent.domain.pattern_index.reading import Picked, form_of
 from compliance_agent.domain.pattern_index.rows import may_look_inside, rows_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Picking(Generic[Item]):
 
     Attributes:
         form: What such a document holds.
+        bare: Places of which is only asked whether something is there: read as ``None`` where nothing is.
         inexact: Places at which a number may have been read as the ``float`` next to it.
         inexact_below: Objects of which this holds for every field.
         looks_inside: Whether more than a scalar may be looked at anywhere.
@@ -42,6 +43,7 @@ class Picking(Generic[Item]):
     """
 
     form: Form
+    bare: frozenset[Path]
     inexact: frozenset[Path]
     inexact_below: frozenset[Path]
     looks_inside: bool
@@ -80,6 +82,8 @@ class PatternIndex(Generic[Item]):
         self._answer = _answering(items, repeats=repeats)
         self.matching = _matching(self._root[0].parsed, self._root, self._answer)
         self.paths: frozenset[Path] = frozenset(builder.paths)
+        above = {path[:depth] for path in self.paths for depth in range(len(path))}
+        self._bare = self.paths - builder.valued - above
         self._exact = frozenset(builder.exact)
         self._looks_inside = any(may_look_inside(test.node) for row in rows for test in row.tests)
 
@@ -91,10 +95,11 @@ class PatternIndex(Generic[Item]):
         form = form_of(self.paths)
         if form is None:
             return None
-        self._shapes.pick(form)
+        self._shapes.pick(Picked(form, self._bare))
         below = frozenset(path[:-1] for path in self.paths) - self.paths
         return Picking(
             form,
+            bare=self._bare,
             inexact=self.paths - self._exact,
             inexact_below=below - {path[:-1] for path in self._exact},
             looks_inside=self._looks_inside,

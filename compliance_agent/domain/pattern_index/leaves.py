@@ -7,12 +7,12 @@ know nothing of documents: they take the value at their place, whatever it is, a
 from __future__ import annotations
 
 import ipaddress
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from compliance_agent.domain.pattern_index import reading
 from compliance_agent.domain.pattern_index.plan import Interval
 from compliance_agent.domain.pattern_index.rows import key_of
 from compliance_agent.domain.pattern_index.tree import Part
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     Build = Callable[[Sequence[Row]], Target]
     Entries = Sequence[tuple[Any, Row]]
+
+FEW_NAMES: Final = 8
+"""Up to so many names of fields a dict is asked for one by one; more are intersected with the dict's own."""
 
 SLOTS_PER_ROW_MAX: Final = 24
 """Most elementary intervals that a row of a range index may fill on average; above it a segment tree is used."""
@@ -48,8 +51,9 @@ def existence(path: Path, entries: Entries, build: Build) -> list[Part]:
     parts = []
     for kind, rows in (("present", present), ("absent", absent)):
         if rows:
-            names = tuple(sorted(rows)) if len(rows) <= reading.FIELDS_MAX else ()
-            parts.append(Part((kind, path, names), (frozenset(rows), _targets(rows, build))))
+            names = tuple(sorted(rows))
+            targets = {name: build(rows[name]) for name in names}
+            parts.append(Part((kind, path, names), targets if len(names) > FEW_NAMES else tuple(targets.values())))
     return parts
 
 
@@ -57,7 +61,7 @@ def numbers(path: Path, entries: Entries, build: Build) -> list[Part]:
     """Return a lookup of the intervals of numbers that hold a value."""
     is_elementary, data = _intervals(entries, build)
     points, rest = data[0], data[1:]
-    near = tuple(map(_nearest, points))
+    near = array("d", map(_nearest, points))  # side by side in memory, where a search among objects fetches each
     if not is_elementary:
         return [Part(("many", path), (_numbers_of_tree, (points, near, *rest)))]
     (slots,) = rest
@@ -158,7 +162,7 @@ class NearNumberError(ArithmeticError):
     """A number that was read as ``float`` lies so near a bound that only its exact value can tell the side."""
 
 
-def number_slot(points: tuple[Any, ...], near: tuple[float, ...], value: object) -> int:
+def number_slot(points: tuple[Any, ...], near: Sequence[float], value: object) -> int:
     """Return in which slot a number lies: ``2 * i`` below point ``i``, ``2 * i + 1`` on it; -1 for no number.
 
     A ``float`` stands for the number that it was rounded from. Rounding keeps order, so where it differs

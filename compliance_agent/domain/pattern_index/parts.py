@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.domain.operators import Missing
 from compliance_agent.domain.pattern_index import leaves, texts
-from compliance_agent.domain.pattern_index.reading import Parsed, Picked, reader
+from compliance_agent.domain.pattern_index.reading import Parsed, reader
 from compliance_agent.domain.pattern_index.rows import ABSENT
 from compliance_agent.domain.pattern_index.straight import function_for
-from compliance_agent.domain.pattern_index.tree import NO_BOX, Part, Shape
+from compliance_agent.domain.pattern_index.tree import NO_BOX, Part, Shape, is_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from compliance_agent.domain.pattern_index.reading import Form, Reading
+    from compliance_agent.domain.pattern_index.reading import Picked, Reading
     from compliance_agent.domain.pattern_index.rows import Path
     from compliance_agent.domain.pattern_index.tree import Lookup, Node, Run, Target
 
@@ -53,7 +53,7 @@ class Shapes:
         self._each.picked = _visit_each_picked
         self._any.parsed = interpreter(Parsed())
 
-    def node(self, hits: list[int], parts: Sequence[Part], *, is_root: bool = False) -> Node:
+    def node(self, hits: tuple[int, ...], parts: Sequence[Part], *, is_root: bool = False) -> Node:
         """Return a node."""
         key = (bool(hits), *(part.shape for part in parts))
         shape = self._shapes.get(key)
@@ -72,9 +72,9 @@ class Shapes:
         shape = self._small.get(part.shape)
         if shape is None:
             if len(self._small) >= PART_SHAPES_MAX:
-                return (self._any, [], (*part.shape, part.data))
+                return (self._any, (), (*part.shape, part.data))
             shape = self._small[part.shape] = _shape_of((part,), with_hits=False)
-        return (shape, [], part.data)
+        return (shape, (), part.data)
 
     def _chain(self, conditions: Sequence[tuple[str, Path]], data: Sequence[Any]) -> Node:
         """Return a node for each condition of a candidate, one below the other."""
@@ -84,9 +84,8 @@ class Shapes:
         assert isinstance(target, tuple)  # noqa: S101 - a candidate has a condition; narrows the type for mypy
         return target
 
-    def pick(self, form: Form) -> None:
+    def pick(self, reading: Picked) -> None:
         """Make the functions for documents of picked fields. Doing it again makes the same again."""
-        reading = Picked(form)
         for shape in (*self._shapes.values(), *self._small.values()):
             shape.picked = function_for(shape, reading)
         self._any.picked = interpreter(reading)
@@ -124,7 +123,7 @@ def interpreter(reading: Reading) -> Run:
         for target in _targets_of(kind, about, data, document, read):
             if isinstance(target, int):
                 found.append(target)
-            elif isinstance(target, tuple):
+            elif is_node(target):
                 getattr(target[0], name)(target, document, found)
             else:
                 found += target
@@ -138,7 +137,10 @@ def _targets_of(kind: str, about: list[Any], data: Any, document: object, read: 
         operation, path = about[0]
         return (data[1],) if _CONDITIONS[operation](read[path](document), data[0]) else ()
     if kind in {"present", "absent"}:
-        return [target for name, target in data[1].items() if _is(kind, read[*about[0], name](document))]
+        path, names = about
+        targets = (data[name] for name in names) if isinstance(data, dict) else data
+        named = zip(names, targets, strict=True)
+        return [target for name, target in named if _is(kind, read[*path, name](document))]
     value = read[about[0]](document)
     if kind == "one":
         target = data[0](data[1], value)

@@ -2,7 +2,8 @@
 
 ``Parsed`` is a document as ``read_json`` gives it: dicts in dicts. ``Picked`` is what a decoder makes that
 reads only the fields of a ``Form``: an object with an attribute for each, ``ABSENT`` where the document
-has none. An object in it that the document lacks is a ``blank`` one: its own attributes are all absent.
+has none. Of a field of which is only asked whether it is there the attribute is ``None`` where it is not, which
+takes less to find out. An object in it that the document lacks is a ``blank`` one: its own attributes are all absent.
 A number that is only compared by order may be the ``float`` next to it.
 """
 
@@ -83,6 +84,10 @@ class Reading(Protocol):
         """Tell whether an object of picked fields stands at a path."""
         ...
 
+    def is_bare(self, path: Path) -> bool:
+        """Tell whether of a field is only known whether it is there: its attribute is ``None`` where it is not."""
+        ...
+
 
 class Parsed:
     """Dicts in dicts."""
@@ -98,6 +103,10 @@ class Parsed:
         """Return ``False``."""
         return False
 
+    def is_bare(self, path: Path) -> bool:  # noqa: ARG002 - none is
+        """Return ``False``."""
+        return False
+
 
 class Picked:
     """Objects of picked fields; below what was read as it stands, dicts in dicts."""
@@ -105,8 +114,9 @@ class Picked:
     name = "picked"
     has_floats = True
 
-    def __init__(self, form: Form) -> None:
-        """Number the fields of a form."""
+    def __init__(self, form: Form, bare: frozenset[Path]) -> None:
+        """Number the fields of a form; of the ``bare`` ones is only asked whether they are there."""
+        self._bare = bare
         self._steps: dict[Path, str] = {}
         self._objects: set[Path] = {()}
         self._number(form, ())
@@ -126,6 +136,10 @@ class Picked:
         """Tell whether the form has fields below a path."""
         return path in self._objects
 
+    def is_bare(self, path: Path) -> bool:
+        """Tell whether the attribute at a path only says that something is there."""
+        return path in self._bare and path in self._steps and path not in self._objects
+
 
 def reader(reading: Reading, path: Path) -> Callable[[Any], object]:
     """Return a function that takes a document and returns the value at a path: ``ABSENT`` if its object lacks it.
@@ -136,6 +150,7 @@ def reader(reading: Reading, path: Path) -> Callable[[Any], object]:
         return lambda document: document
     steps = [(key, reading.step(path[: at + 1]), reading.is_object(path[: at + 1])) for at, key in enumerate(path)]
     *above, (last, last_attribute, _) = steps
+    lacking = None if reading.is_bare(path) else ABSENT
 
     def read(document: Any) -> object:  # noqa: ANN401 - a dict or a picked object
         box: Any = document
@@ -149,6 +164,8 @@ def reader(reading: Reading, path: Path) -> Callable[[Any], object]:
         if last_attribute is None:
             return NO_BOX if box is NO_BOX else box.get(last, ABSENT)
         value = getattr(box, last_attribute)
-        return NO_BOX if value is ABSENT and getattr(box, "blank", False) else value
+        if value is not lacking:
+            return value
+        return NO_BOX if getattr(box, "blank", False) else ABSENT
 
     return read

@@ -14,7 +14,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 from compliance_agent.domain.operators import Missing
-from compliance_agent.domain.pattern_index.leaves import NearNumberError
+from compliance_agent.domain.pattern_index import leaves
 from compliance_agent.domain.pattern_index.reading import as_box
 from compliance_agent.domain.pattern_index.rows import ABSENT, key_of
 from compliance_agent.domain.pattern_index.texts import beginnings_in
@@ -27,17 +27,16 @@ if TYPE_CHECKING:
     from compliance_agent.domain.pattern_index.rows import Path
     from compliance_agent.domain.pattern_index.tree import Run, Shape
 
-FEW_KEYS: Final = 8
-"""Up to so many keys of a dict are asked for one by one; more are intersected with the document's own."""
-
 _REACH: Final = """\
 if target.__class__ is int:
     found.append(target)
-elif target.__class__ is tuple:
-    run = target[0].{name}
-    run(target, document, found)
 else:
-    found += target
+    first = target[0]
+    if first.__class__ is int:
+        found += target
+    else:
+        run = first.{name}
+        run(target, document, found)
 """
 
 _REACH_IF_ANY: Final = "if target is not None:\n" + indent(_REACH, "    ")
@@ -122,14 +121,13 @@ _CONDITIONS: Final[Mapping[str, str]] = {
 }
 
 _INTERSECTION: Final = """\
-names, targets = {data}
-if not names.isdisjoint({box}):
-    for name in names.intersection({box}):
-        target = targets[name]
+if not {names}.isdisjoint({box}):
+    for name in {names}.intersection({box}):
+        target = {data}[name]
 """ + indent(_REACH, "        ")
 
 _EACH_ABSENT: Final = """\
-for name, target in {data}[1].items():
+for name, target in {data}.items():
     if name not in {box}:
 """ + indent(_REACH, "        ")
 
@@ -138,7 +136,7 @@ _KNOWN: Final[Mapping[str, Any]] = {
     "Decimal": Decimal,
     "MISSING": Missing.MISSING,
     "NO_BOX": NO_BOX,
-    "NearNumberError": NearNumberError,
+    "NearNumberError": leaves.NearNumberError,
     "as_box": as_box,
     "beginnings_in": beginnings_in,
     "bisect_left": bisect_left,
@@ -272,14 +270,10 @@ class _Writer:
 
     def _present(self, data: str, path: Path, names: tuple[str, ...]) -> None:
         box = self._box(path)
-        if not self._reading.is_object(path) and (not names or len(names) > FEW_KEYS):
-            self._template(_INTERSECTION, data=data, box=box)
-            return
-        for key in names:
-            attribute = self._reading.step((*path, key))
-            name = self._constant(key)
-            self.line(f"if {name} in {box}:" if attribute is None else f"if {box}.{attribute} is not ABSENT:")
-            self._template(f"    target = {{data}}[1][{name}]\n" + indent(_REACH, "    "), data=data)
+        if len(names) > leaves.FEW_NAMES and not self._reading.is_object(path):
+            self._template(_INTERSECTION, data=data, box=box, names=self._constant(frozenset(names)))
+        else:
+            self._each_name(data, path, names, ("{name} in {box}", "{box}.{attribute} is not {lacking}"))
 
     def _absent(self, data: str, path: Path, names: tuple[str, ...]) -> None:
         margin, there = self._margin, self._there(path)
@@ -287,11 +281,19 @@ class _Writer:
             self.line(f"if {there}:")
             self._margin += "    "
         box = self._box(path)
-        if not names:
+        if len(names) > leaves.FEW_NAMES and not self._reading.is_object(path):
             self._template(_EACH_ABSENT, data=data, box=box)
-        for key in names:
-            attribute = self._reading.step((*path, key))
-            name = self._constant(key)
-            self.line(f"if {name} not in {box}:" if attribute is None else f"if {box}.{attribute} is ABSENT:")
-            self._template(f"    target = {{data}}[1][{name}]\n" + indent(_REACH, "    "), data=data)
+        else:
+            self._each_name(data, path, names, ("{name} not in {box}", "{box}.{attribute} is {lacking}"))
         self._margin = margin
+
+    def _each_name(self, data: str, path: Path, names: tuple[str, ...], conditions: tuple[str, str]) -> None:
+        """Write a condition for each name: the first of the two where it is a key, the second where an attribute."""
+        box = self._box(path)
+        for number, key in enumerate(names):
+            attribute, name = self._reading.step((*path, key)), self._constant(key)
+            lacking = "None" if self._reading.is_bare((*path, key)) else "ABSENT"
+            known = {"name": name, "box": box, "attribute": attribute, "lacking": lacking}
+            condition = conditions[attribute is not None].format(**known)
+            target = f"{data}[{name if len(names) > leaves.FEW_NAMES else number}]"
+            self._template(f"if {condition}:\n    target = {target}\n" + indent(_REACH, "    "))

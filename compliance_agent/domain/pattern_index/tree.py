@@ -1,7 +1,9 @@
 """The tree that an index is: plain nested tuples, lists and dicts.
 
 Plain ones on purpose: what is walked for every document must be small, lie together, and be unpacked by
-the interpreter's own fast path, which subclasses of ``tuple`` do not take.
+the interpreter's own fast path, which subclasses of ``tuple`` do not take. Of a large index little is in the
+processor's cache when a document asks for it, so each object on the way costs more than what is done with it:
+a tuple is one, a list two (itself and its items), a tuple of numbers one more for each.
 """
 
 from __future__ import annotations
@@ -43,13 +45,19 @@ class Shape:
 
 
 Node: TypeAlias = tuple[Any, ...]
-"""Its shape, the ranks of patterns that match there, and the data of each part.
+"""Its shape, a tuple of the ranks of patterns that match there, and the data of each part.
 
 It is visited by ``node[0].parsed(node, document, found)``, which puts ranks into ``found``.
 """
 
-Target: TypeAlias = int | list[int] | Node
-"""What a lookup leads to: one hit, several, or a node to visit."""
+Target: TypeAlias = int | tuple[int, ...] | Node
+"""What a lookup leads to: one hit, several, or a node to visit; of two tuples the first item tells which it is."""
+
+
+def is_node(target: Target) -> bool:
+    """Tell whether a target is a node to visit."""
+    return isinstance(target, tuple) and bool(target) and isinstance(target[0], Shape)
+
 
 Lookup: TypeAlias = Callable[[Any, Any], Iterable[Target]]
 """Takes a leaf's data and the value at its place."""

@@ -106,8 +106,40 @@ def test_an_order_by_id_alone_matters_when_the_actions_differ(findings, other, e
         assert (one.rule_id, one.other_rule_id, one.severity) == ("A", "B", Severity.WARNING)
 
 
-def test_rules_that_merely_overlap_are_left_in_peace(findings) -> None:
-    assert findings(rule("A", {"severity": "high"}), rule("B", {"platform": "linux"}, "y")) == []
+HIGH, LINUX = {"severity": "high"}, {"platform": "linux"}
+
+
+def test_rules_of_one_priority_that_overlap_are_told_with_an_incident_that_both_match(findings) -> None:
+    [found] = findings(rule("A", HIGH), rule("B", LINUX, "y"))
+    assert (found.kind, found.severity, found.rule_id, found.other_rule_id) == (
+        FindingKind.OVERLAP,
+        Severity.INFO,
+        "A",
+        "B",
+    )
+    assert '"severity": "high"' in found.message
+    assert '"platform": "linux"' in found.message
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [rule("B", LINUX, "x")],
+        [rule("B", LINUX, "y", priority=101)],
+        [rule("B", LINUX, "y", source=RuleSource.BUILTIN)],
+        [rule("B", LINUX, "y", enabled=False)],
+        [rule("B", {"severity": "low"}, "y")],
+        [rule("B", {"severity": {"$in": ["low", "medium"]}}, "y")],
+        [rule("B", LINUX, "y"), rule("C", LINUX | HIGH, "y", priority=1)],
+    ],
+    ids=["same action", "priority", "source", "disabled", "other value", "other values", "an earlier rule takes it"],
+)
+def test_rules_that_overlap_without_a_tie_are_left_in_peace(findings, others) -> None:
+    assert findings(rule("A", HIGH), *others) == []
+
+
+def test_rules_that_only_an_incident_of_no_check_would_match_are_left_in_peace(findings) -> None:
+    assert findings(rule("A", {"check_id": "LIN-SSH-001"}), rule("B", {"incident_type": "firewall"}, "y")) == []
 
 
 def test_a_rule_that_was_set_aside_is_an_error(findings) -> None:
