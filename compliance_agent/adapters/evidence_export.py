@@ -57,7 +57,7 @@ assessment-results.json   the same as OSCAL assessment-results (NIST, {oscal})
 chain/                    the proof: one signed entry a line
 public-key.pem, head.json the key and the end of the chain, as this export has them
 
-To verify: python3 verify.py --key KEY.pem --head HEAD.json .
+To verify: python3 verify.py . KEY.pem HEAD.json
 KEY.pem is the site's public key and HEAD.json the end of the chain, each as somebody else than the giver of this export
 recorded them. With the copies in here the export proves that it is whole, not whose it is.
 The format is specified in docs/reference/evidence.md of compliance-agent {version}.

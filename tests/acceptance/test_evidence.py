@@ -134,7 +134,7 @@ def test_an_export_verifies_here_and_by_itself_and_anywhere(healed, tmp_path):
     assert (verified.returncode, "✓ Whole: 4 entries" in verified.stdout) == (0, True), verified.stdout
     import subprocess
 
-    line = [command()[0], "-I", str(out / "verify.py"), *arguments]
+    line = [command()[0], "-I", *(str(one) for one in (out / "verify.py", out, arguments[1], arguments[3]))]
     alone = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (alone.returncode, alone.stdout) == (0, "whole\n")
 
