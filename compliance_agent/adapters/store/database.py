@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store.migrations import MIGRATIONS
 from compliance_agent.adapters.store.schema import migrate, schema_version
-from compliance_agent.errors import StoreError
+from compliance_agent.errors import DamagedStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +114,8 @@ def errors_in_words(name: str) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "") or ""
         family = "_".join(code.split("_")[:2])
-        raise StoreError(
+        kind = DamagedStoreError if is_damage(error) else StoreError
+        raise kind(
             f"state file {name}: {error}",
             hint=_HINTS.get(family, ""),
             retryable=family in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"},
@@ -252,7 +253,7 @@ def _check(connection: sqlite3.Connection, name: str) -> None:
     schema_version(connection, name=name)
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise StoreError(f"state file {name} is damaged: {found}", hint=_HINTS["SQLITE_CORRUPT"])
+        raise DamagedStoreError(f"state file {name} is damaged: {found}", hint=_HINTS["SQLITE_CORRUPT"])
 
 
 def _prepare(connection: sqlite3.Connection, name: str) -> None:

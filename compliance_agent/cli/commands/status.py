@@ -8,8 +8,10 @@ import click
 
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.kill_switch import FileKillSwitch
-from compliance_agent.adapters.store.read_only import open_read_only
+from compliance_agent.adapters.store.database import open_memory
+from compliance_agent.adapters.store.read_only import ReadOnlyStore, open_read_only
 from compliance_agent.adapters.store.rows import AlertState
+from compliance_agent.adapters.store.snapshot import is_missing, snapshot_path, snapshot_time
 from compliance_agent.app.assemble import state_path
 from compliance_agent.app.channels import channel_names
 from compliance_agent.cli.common import config_option, settings_for
@@ -19,6 +21,7 @@ from compliance_agent.cli.standing import Standing, pause_row, waiver_rows
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import place
+from compliance_agent.errors import DamagedStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
-    from compliance_agent.adapters.store.read_only import ReadOnlyStore
     from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
@@ -42,9 +44,7 @@ _RECENT = 10
 def command(config: Path | None, output: str) -> int:
     """Show the state without touching it; the exit code is that of what it shows."""
     settings = settings_for(config)
-    with open_read_only(state_path(settings)) as store:
-        reading = SystemClock().read()
-        document = _document(settings, store, reading.wall) | _standing(settings, store, reading).document()
+    document = _document_of(settings, SystemClock().read())
     if output == Format.JSON:
         print_json(document)
     elif output == Format.NDJSON:
@@ -53,6 +53,50 @@ def command(config: Path | None, output: str) -> int:
     else:
         _show(document)
     return int(str(document["exit_code"]))
+
+
+def _document_of(settings: Settings, reading: Reading) -> Row:
+    """Return what the state file says; where it is damaged or gone, what its snapshot says, and what will happen."""
+    path = state_path(settings)
+    snapshot_at = snapshot_time(path)
+    if is_missing(path) and snapshot_at is not None:
+        damage = f"state file {path} is gone, but its snapshot is there"
+    else:
+        try:
+            with open_read_only(path) as store:
+                return _whole(settings, store, reading) | {"damage": None}
+        except DamagedStoreError as error:
+            damage = error.message
+    try:
+        with open_read_only(snapshot_path(path)) as store:
+            document = _whole(settings, store, reading)
+    except DamagedStoreError:
+        snapshot_at, document = None, _of_nothing(settings, reading)
+    return document | {"damage": _damage(path, damage, snapshot_at, reading.wall), "exit_code": int(Exit.ERROR)}
+
+
+def _whole(settings: Settings, store: ReadOnlyStore, reading: Reading) -> Row:
+    return _document(settings, store, reading.wall) | _standing(settings, store, reading).document()
+
+
+def _of_nothing(settings: Settings, reading: Reading) -> Row:
+    with ReadOnlyStore(open_memory()) as store:
+        return _whole(settings, store, reading)
+
+
+def _damage(path: Path, what: str, snapshot_at: datetime | None, now: datetime) -> Row:
+    keeps = "" if is_missing(path) else f"keeps this file as {path.name}.damaged-TIME and "
+    goes_on = (
+        f"goes on from the snapshot of {_time(snapshot_at)}; what was recorded after it is lost"
+        if snapshot_at
+        else "begins anew, since there is no snapshot that can be read"
+    )
+    return {
+        "what": what,
+        "snapshot_at": _time(snapshot_at),
+        "snapshot_ago": _ago(snapshot_at, now) if snapshot_at else None,
+        "next_start": f"the next start of run or apply {keeps}{goes_on}",
+    }
 
 
 def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
@@ -226,6 +270,11 @@ def _show(document: Row) -> None:
 
     console = out_console()
     console.print(f"[bold]{escape(str(document['site']))}[/]")
+    damage = document["damage"]
+    if isinstance(damage, dict):
+        below = f"Below: the snapshot, {damage['snapshot_ago']}." if damage["snapshot_at"] else "There is no snapshot."
+        for line in (f"Damaged: {damage['what']}.", f"As it is, {damage['next_start']}.", below):
+            console.print(escape(line), style="red")
     columns = {
         "targets": (("TARGET", "target"), ("ADDRESS", "address"), ("LAST SCAN", "scanned_ago"), ("FOUND", "found")),
         "incidents": (
