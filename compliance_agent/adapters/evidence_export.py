@@ -247,7 +247,7 @@ def _new(path: Path) -> Iterator[_Sink]:
     """Make a folder or a zip file that gets its name when it is whole."""
     draft = path.with_name(f".{path.name}.part")
     try:
-        _refuse_existing(path)
+        refuse_existing(path)
         _remove(draft)
         if path.suffix == ".zip":
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -267,7 +267,13 @@ def _new(path: Path) -> Iterator[_Sink]:
         raise
 
 
-def _refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        ExportError: Something is there.
+
+    """
     if path.exists() or path.is_symlink():
         raise ExportError(f"{path} exists already", hint="name another place; an export never replaces one")
 

@@ -70,7 +70,7 @@ def judge(lines, trusted, recorded):
             "unvouched_key": kind == "key_replaced" and (keyid not in trusted or keyid in used),  # 5
             "head_differs": recorded and recorded["seq"] == number and recorded["sha256"] != hashed,
         }
-        yield from (f"{name}: entry {number} stands where entry {seq} belongs" for name in wrong if wrong[name])
+        yield from (f"{name}: entry {number}, read where entry {seq} belongs" for name in wrong if wrong[name])
         used.add(keyid)
         keys = new_key(entry) if kind in ("key_rotated", "key_replaced") else {keyid: keys[keyid]}
         pruned = entry["body"] if kind == "segments_pruned" else pruned

@@ -131,6 +131,20 @@ def is_damage(error: sqlite3.Error) -> bool:
     return str(getattr(error, "sqlite_errorname", "") or "").startswith(_DAMAGE)
 
 
+def refuse_link(path: Path) -> None:
+    """Refuse a state file that is a symbolic link: its journal would lie beside the real file, and a replacement here.
+
+    Raises:
+        StoreError: It is one, whether or not it leads anywhere.
+
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"state file {path} is a symbolic link",
+            hint="move the file here, or name its real folder as state_dir (the folder itself may be a link)",
+        )
+
+
 def open_writable(path: Path) -> Database:
     """Open the state file, make it if there is none, bring its schema up to date and check it.
 
@@ -140,6 +154,7 @@ def open_writable(path: Path) -> Database:
     """
     name = str(path)
     with errors_in_words(name):
+        refuse_link(path)
         _make_private(path)
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
@@ -170,6 +185,7 @@ def open_unchanged(path: Path) -> Database:
     """
     name = str(path)
     with errors_in_words(name):
+        refuse_link(path)
         for _ in range(_OPEN_TRIES - 1):
             try:
                 return _open_unchanged_once(path, name)

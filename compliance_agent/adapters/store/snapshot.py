@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store import alert_queue
 from compliance_agent.adapters.store.codec import clean_text, optional_time_text, time_text
-from compliance_agent.adapters.store.database import FILE_MODE, FOLDER_MODE, errors_in_words, is_damage
+from compliance_agent.adapters.store.database import FILE_MODE, FOLDER_MODE, errors_in_words, is_damage, refuse_link
 from compliance_agent.adapters.store.rows import Restoration
 from compliance_agent.adapters.store.schema import migrate, schema_version
 from compliance_agent.adapters.store.writes import insert
@@ -124,6 +124,7 @@ def mend(path: Path, *, now: datetime) -> Restoration | None:
 
     """
     with errors_in_words(str(path)):
+        refuse_link(path)
         reason = _damage(path)
         if reason is not None and path.exists():
             _set_aside(path, now)

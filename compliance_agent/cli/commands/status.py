@@ -280,12 +280,18 @@ def _show(document: Row) -> None:
         "incidents": (
             ("TARGET", "target"),
             ("CHECK", "check"),
-            ("SINCE", "opened_at"),
+            ("SINCE (UTC)", "opened_at"),
             ("STATE", "outcome"),
             ("WHY", "why"),
         ),
-        "outcomes": (("AT", "at"), ("TARGET", "target"), ("CHECK", "check"), ("OUTCOME", "outcome"), ("WHY", "why")),
-        "alerts": (("RAISED", "raised_at"), ("STATE", "state"), ("ALERT", "summary"), ("TROUBLE", "trouble")),
+        "outcomes": (
+            ("AT (UTC)", "at"),
+            ("TARGET", "target"),
+            ("CHECK", "check"),
+            ("OUTCOME", "outcome"),
+            ("WHY", "why"),
+        ),
+        "alerts": (("RAISED (UTC)", "raised_at"), ("STATE", "state"), ("ALERT", "summary"), ("TROUBLE", "trouble")),
     }
     titles = {
         "targets": "Targets",
@@ -320,7 +326,7 @@ def _show(document: Row) -> None:
             "(see compliance-agent evidence list --kind refused)."
         )
     for row in _rows(document, "restorations"):
-        console.print(f"State restored {row['at']}: {row['summary']}.", markup=False)
+        console.print(f"State restored {_minute(str(row['at']))} UTC: {row['summary']}.", markup=False)
     if document["dropped"]:
         console.print(f"Dropped over time, for want of room or by age: {document['dropped']}")
 
@@ -330,9 +336,10 @@ def _list(value: JsonValue) -> list[JsonValue]:
 
 
 def _for_people(row: Row) -> Row:
+    times = {key: _minute(str(row[key])) for key in ("at", "opened_at", "raised_at") if row.get(key)}
     why = str(row.get("reason") or "")
     if row.get("until"):
-        why += f" (until {row['until']})"
+        why += f" (until {_minute(str(row['until']))} UTC)"
     if row.get("attempt"):
         why += f" [attempt {row['attempt']}]"
     if row.get("times") not in {None, 1}:
@@ -340,7 +347,12 @@ def _for_people(row: Row) -> Row:
     found = str(row.get("fault") or "") or _found(row.get("verdicts"))
     if row.get("message"):
         found += f": {row['message']}"
-    return {**row, "why": why, "found": found}
+    return {**row, **times, "why": why, "found": found}
+
+
+def _minute(at: str) -> str:
+    """Return ``2026-01-15 12:00`` of a time as JSON has it."""
+    return at[:16].replace("T", " ")
 
 
 def _found(verdicts: JsonValue) -> str:

@@ -233,6 +233,26 @@ def test_the_first_start_restores_nothing(path) -> None:
         assert store.restorations() == []
 
 
+@pytest.mark.parametrize("leads_somewhere", [True, False])
+def test_a_state_file_that_is_a_link_is_refused_and_stays(path, tmp_path, leads_somewhere) -> None:
+    lived(path)
+    elsewhere = tmp_path / "elsewhere.sqlite"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere if leads_somewhere else tmp_path / "a disk that is not mounted")
+    for start in (lambda: SqliteStore(path, turns_at=at(100)), lambda: SqliteStore(path), lambda: open_read_only(path)):
+        with pytest.raises(StoreError, match="is a symbolic link") as caught:
+            start()
+        assert "state_dir" in caught.value.hint
+    assert path.is_symlink()
+    assert damaged_files(path) == []
+
+
+def test_a_folder_that_is_a_link_is_as_good_as_any(path, tmp_path) -> None:
+    lived(path)
+    (tmp_path / "link").symlink_to(path.parent)
+    assert attempts(tmp_path / "link" / path.name) == ["attempt-1", "attempt-2"]
+
+
 def test_a_whole_file_is_left_alone(path) -> None:
     lived(path)
     with SqliteStore(path, turns_at=at(100)) as store:
