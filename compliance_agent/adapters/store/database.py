@@ -32,7 +32,7 @@ _HINTS: Final = {
     "SQLITE_LOCKED": "another process holds the state file; it is tried again",
     "SQLITE_FULL": "the disk is full: free some space",
     "SQLITE_READONLY": "the state file or its folder cannot be written: check owner, mode and mount",
-    "SQLITE_CANTOPEN": "check that the folder exists and may be entered, and that the file may be read",
+    "SQLITE_CANTOPEN": "check the folder (that it exists; owner, mode, mount), and that the file may be read",
     "SQLITE_PERM": "check owner and mode of the state file",
     "SQLITE_IOERR": "the disk reports an error: see the kernel's log",
     "SQLITE_CORRUPT": DAMAGE_HINT,
