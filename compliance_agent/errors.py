@@ -4,6 +4,7 @@
     ├── InputError            a file or document that a person must correct (carries InputProblem rows)
     ├── CredentialError       a secret that a path names cannot be read
     ├── StoreError            the state file cannot be opened or written
+    │   └── DamagedStoreError its content is broken
     ├── DeliveryError         an alert could not be delivered
     └── TransportError        a target could not be reached or spoken to (carries a TransportFault)
 
@@ -89,6 +90,10 @@ class CredentialError(ComplianceAgentError):
 
 class StoreError(ComplianceAgentError):
     """The state file cannot be opened, read or written."""
+
+
+class DamagedStoreError(StoreError):
+    """The state file can be reached, but its content is broken."""
 
 
 class DeliveryError(ComplianceAgentError):

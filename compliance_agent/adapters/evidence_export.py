@@ -57,7 +57,7 @@ assessment-results.json   the same as OSCAL assessment-results (NIST, {oscal})
 chain/                    the proof: one signed entry a line
 public-key.pem, head.json the key and the end of the chain, as this export has them
 
-To verify: python3 verify.py --key KEY.pem --head HEAD.json .
+To verify: python3 verify.py . KEY.pem HEAD.json
 KEY.pem is the site's public key and HEAD.json the end of the chain, each as somebody else than the giver of this export
 recorded them. With the copies in here the export proves that it is whole, not whose it is.
 The format is specified in docs/reference/evidence.md of compliance-agent {version}.
@@ -247,7 +247,7 @@ def _new(path: Path) -> Iterator[_Sink]:
     """Make a folder or a zip file that gets its name when it is whole."""
     draft = path.with_name(f".{path.name}.part")
     try:
-        _refuse_existing(path)
+        refuse_existing(path)
         _remove(draft)
         if path.suffix == ".zip":
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -267,7 +267,13 @@ def _new(path: Path) -> Iterator[_Sink]:
         raise
 
 
-def _refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        ExportError: Something is there.
+
+    """
     if path.exists() or path.is_symlink():
         raise ExportError(f"{path} exists already", hint="name another place; an export never replaces one")
 

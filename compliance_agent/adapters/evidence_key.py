@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -100,18 +101,24 @@ def write_key(path: Path, key: EvidenceKey) -> None:
         CredentialError: It exists, or cannot be written.
 
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MODE)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            give_to_owner_of_folder(descriptor, path.parent)
-            os.write(descriptor, key.pem())
-            os.fsync(descriptor)
-            os.link(draft, path)  # unlike a rename it never replaces
+            fcntl.flock(folder, fcntl.LOCK_EX)  # one writer at a time, so a draft that is there was left by a crash
+            draft.unlink(missing_ok=True)
+            descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MODE)
+            try:
+                give_to_owner_of_folder(descriptor, path.parent)
+                os.write(descriptor, key.pem())
+                os.fsync(descriptor)
+                os.link(draft, path)  # unlike a rename it never replaces
+            finally:
+                os.close(descriptor)
+                draft.unlink()
+            os.fsync(folder)
         finally:
-            os.close(descriptor)
-            draft.unlink()
-        _sync_folder(path.parent)
+            os.close(folder)
     except OSError as error:
         raise CredentialError(
             f"the evidence key {path} cannot be written: {error.strerror or error}",
@@ -163,7 +170,7 @@ class KeyStore:
         """
         if self._key is None:
             if self.is_ours and not self.path.exists():
-                write_key(self.path, new_key())
+                self._make()
             self._key = self._read()
         return self._key
 
@@ -189,6 +196,14 @@ class KeyStore:
         key = given or new_key()
         write_key(self.next_path, key)
         return key
+
+    def _make(self) -> None:
+        """Make a key, unless another process has just made one: then that one is the key of both."""
+        try:
+            write_key(self.path, new_key())
+        except CredentialError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
 
     def _read(self) -> EvidenceKey:
         return read_key(self.path, is_credential=self._is_credential)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import re
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
     from types import TracebackType
+
+
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class Line:
@@ -83,10 +86,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """
     wish = headers.get("Retry-After", "").strip()
     try:
-        seconds = float(wish) if wish[:1].isdigit() else _between(headers.get("Date", ""), wish)
+        seconds = float(wish) if _SECONDS.fullmatch(wish) else _between(headers.get("Date", ""), wish)
     except (ValueError, TypeError):
         return None
-    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)
 
 
 def _between(start: str, end: str) -> float:

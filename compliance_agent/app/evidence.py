@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -122,7 +123,7 @@ def change_key(
         lost: The old key is gone, so the new one vouches for itself.
 
     Raises:
-        StoreError: There is no chain yet, or the old key cannot be used.
+        StoreError: There is no chain yet, the old key cannot be used, or it is said to be lost and is there.
         CredentialError: The new key cannot be read, or not be made here.
 
     """
@@ -131,6 +132,8 @@ def change_key(
             f"the evidence key {keys.path} is handed to the agent, which cannot replace it",
             hint="make a new one (openssl genpkey -algorithm ed25519), name it with --new-key, then hand that over",
         )
+    if lost:
+        _refuse_a_key_that_is_there(keys, store.evidence.status().key_id)
     fresh = (
         keys.stage(read_key(new_key) if new_key is not None else None) if keys.is_ours else read_key(_given(new_key))
     )
@@ -138,6 +141,16 @@ def change_key(
     if keys.is_ours:
         keys.of(fresh.key_id)
     return ChangedKey(sealed.position.seq, fresh.key_id, None if keys.is_ours else keys.path)
+
+
+def _refuse_a_key_that_is_there(keys: KeyStore, wanted: str) -> None:
+    """Refuse to give up a key that can still vouch for the next one: a replacement cannot be taken back."""
+    with suppress(CredentialError):
+        keys.of(wanted)
+        raise StoreError(
+            f"the evidence key {keys.path} is there and can vouch for a new one",
+            hint="change it by: compliance-agent evidence rotate-key --reason TEXT",
+        )
 
 
 def _given(path: Path | None) -> Path:

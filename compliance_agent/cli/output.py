@@ -67,6 +67,14 @@ def print_ndjson(rows: Iterable[Mapping[str, JsonValue]]) -> None:
         click.echo(write_json(row))
 
 
+def size(number_of_bytes: int) -> str:
+    """Return a size for people: ``512 bytes``, ``38.0 KB``, ``1.2 MB``."""
+    for unit, factor in (("MB", 1_000_000), ("KB", 1_000)):
+        if number_of_bytes >= factor:
+            return f"{number_of_bytes / factor:,.1f} {unit}"
+    return plural(number_of_bytes, "byte")
+
+
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return ``1 check`` or ``3 checks``."""
     return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"

@@ -113,6 +113,12 @@ def test_wrong_usage_is_64_and_says_why_on_standard_error(inside, arguments):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(("typed", "said"), [("stauts", "Did you mean status?"), ("zzz", "there is no command zzz.")])
+def test_a_command_that_is_not_there_is_64_with_the_one_that_was_meant(inside, typed, said):
+    code, _, error = inside(typed)
+    assert (code, said in error) == (64, True)
+
+
 def test_local_and_a_settings_file_exclude_each_other(inside, site):
     code, _, err = inside("plan", "--local", "-c", str(site.settings))
     assert code == 64

@@ -134,7 +134,7 @@ def test_an_export_verifies_here_and_by_itself_and_anywhere(healed, tmp_path):
     assert (verified.returncode, "✓ Whole: 4 entries" in verified.stdout) == (0, True), verified.stdout
     import subprocess
 
-    line = [command()[0], "-I", str(out / "verify.py"), *arguments]
+    line = [command()[0], "-I", *(str(one) for one in (out / "verify.py", out, arguments[1], arguments[3]))]
     alone = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (alone.returncode, alone.stdout) == (0, "whole\n")
 
@@ -177,6 +177,7 @@ def test_a_head_as_number_and_hash_finds_a_cut_tail(healed):
         (["verify", "nowhere"], 64),
         (["verify", "SETTINGS"], 1),
         (["verify", "STATE", "--head", "nonsense"], 64),
+        (["verify", "STATE", "--head", "3:abc"], 64),
         (["verify", "STATE", "--key", "SETTINGS"], 64),
         (["show", "0"], 64),
     ],
@@ -228,6 +229,22 @@ def test_a_lost_key_stops_healing_until_a_person_replaces_it_and_every_verifier_
     done = healed.evidence("export", str(healed.folder / "out"))
     verified = cli("evidence", "verify", str(healed.folder / "out"))
     assert (verified.returncode, "unvouched_key" in verified.stdout) == (2, True)
+
+
+def test_a_key_that_is_there_is_not_given_up_as_lost(healed):
+    before = (healed.state / "evidence.key").read_bytes()
+    done = healed.evidence("replace-key", "--reason", "a mistake")
+    assert (done.returncode, "rotate-key" in done.stderr) == (1, True)
+    assert (healed.state / "evidence.key").read_bytes() == before
+    assert healed.kinds() == ["chain_started", "scan", "incident"]
+    assert not (healed.state / "evidence.key.next").exists()
+
+
+def test_an_export_that_is_refused_is_not_told_as_one(healed):
+    (healed.folder / "out").mkdir()
+    done = healed.evidence("export", str(healed.folder / "out"))
+    assert (done.returncode, "exists already" in done.stderr) == (1, True)
+    assert healed.kinds() == ["chain_started", "scan", "incident"]
 
 
 def test_a_key_that_systemd_hands_over_is_taken_and_none_is_made(clinic, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,6 +153,57 @@ def test_status_and_doctor_tell_that_the_state_was_restored(tmp_path) -> None:
     assert "State restored" in made("status").stdout
     assert made.json("status")[0]["restorations"][0]["kept_as"].startswith("state.sqlite.damaged-")
     assert "there was no snapshot" in made("doctor").stdout
+
+
+def a_damaged_site(tmp_path, *, snapshot: bool = True) -> LocalSite:
+    made = LocalSite(tmp_path).write()
+    made.say("bad")
+    assert made("apply", "--yes").returncode == 0
+    path = made.state / "state.sqlite"
+    (made.state / "state.sqlite.snapshot").unlink()
+    if snapshot:
+        with SqliteStore(path) as store:
+            store.snapshot(at(0), interval=timedelta(hours=1))
+    path.write_bytes(b"no database at all" * 1_000)
+    return made
+
+
+def test_status_of_a_damaged_state_shows_the_snapshot_and_what_the_next_start_does(tmp_path) -> None:
+    made = a_damaged_site(tmp_path)
+    document, code = made.json("status")
+    assert code == document["exit_code"] == 1
+    assert "not a database" in document["damage"]["what"]
+    assert document["damage"]["snapshot_at"] == "2026-01-15T12:00:00+00:00"
+    assert "goes on from the snapshot of 2026-01-15T12:00:00+00:00" in document["damage"]["next_start"]
+    assert [one["outcome"] for one in document["outcomes"]] == ["remediated"]
+    shown = made("status")
+    assert (shown.returncode, "Damaged:" in shown.stdout, "remediated" in shown.stdout) == (1, True, True)
+
+
+@pytest.mark.parametrize("snapshot", [None, b"no database either" * 1_000])
+def test_status_of_a_damaged_state_without_a_snapshot_says_that_all_is_lost(tmp_path, snapshot) -> None:
+    made = a_damaged_site(tmp_path, snapshot=False)
+    if snapshot is not None:
+        (made.state / "state.sqlite.snapshot").write_bytes(snapshot)
+    document, code = made.json("status")
+    assert (code, document["damage"]["snapshot_at"], document["outcomes"]) == (1, None, [])
+    assert "begins anew" in document["damage"]["next_start"]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_status_of_a_state_that_is_gone_shows_the_snapshot(tmp_path, content) -> None:
+    made = a_damaged_site(tmp_path)
+    path = made.state / "state.sqlite"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    document, code = made.json("status")
+    assert (code, "is gone" in document["damage"]["what"]) == (1, True)
+    assert [one["outcome"] for one in document["outcomes"]] == ["remediated"]
+
+
+def test_status_of_a_whole_state_tells_of_no_damage(site) -> None:
+    assert site.json("status")[0]["damage"] is None
 
 
 def test_the_daemon_reports_outcomes_and_signs_of_life(tmp_path) -> None:

@@ -242,9 +242,19 @@ def write_points(lives: Lives, place: Place) -> list[Point]:
     return points
 
 
-def kill_at(lives: Lives, place: Place, point: Point) -> bool:
-    """Run a life that is killed where this write would begin; return whether it came that far."""
-    status = lives.run(place, "-e", f"trace={point.name}", "-e", f"inject={point.name}:signal=KILL:when={point.nth}")
+def kill_at(lives: Lives, place: Place, point: Point, *options: str, trace: Path | None = None) -> bool:
+    """Run a life that is killed where this write would begin; return whether it came that far.
+
+    Args:
+        lives: What runs it.
+        place: Where.
+        point: Where it is killed.
+        options: More for strace, which override those of here.
+        trace: Where strace writes.
+
+    """
+    kill = ("-e", f"trace={point.name}", "-e", f"inject={point.name}:signal=KILL:when={point.nth}")
+    status = lives.run(place, *kill, *options, trace=trace)
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 

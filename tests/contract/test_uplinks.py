@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,6 +171,44 @@ def test_a_refusal_brings_its_status_and_what_was_said(plane, token, status) -> 
     assert (answer.status, answer.trouble) == (status, f"answered {status}: because of this")
 
 
+@pytest.mark.parametrize(
+    ("said", "told"), [(b"", "answered 503"), (b"\x1b[2Jall is well", "answered 503: \\x1b[2Jall is well")]
+)
+def test_what_a_receiver_says_steers_no_terminal(plane, token, said, told) -> None:
+    plane.answer_with(503, said)
+    assert uplink_to(plane.port, token).send(ENTRIES, sent_at=NOON).trouble == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"", "ConnectionError: Remote end closed connection without response"),
+        (b"\x1b[2J garbage\r\n\r\n", "ConnectionError: \\x1b[2J garbage"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+            "ChunkedEncodingError: IncompleteRead(2 bytes read, 7 more expected)",
+        ),
+    ],
+)
+def test_a_receiver_that_breaks_off_or_speaks_no_http_is_told_in_plain_words(token, said, told) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+
+        def answer() -> None:
+            line, _ = server.accept()
+            with line:
+                line.settimeout(30)
+                while not line.recv(65_536).endswith(b"}"):
+                    pass
+                line.sendall(said)
+
+        with ThreadPoolExecutor(1) as pool:
+            answering = pool.submit(answer)
+            got = uplink_to(server.getsockname()[1], token).send(ENTRIES, sent_at=NOON)
+            answering.result(timeout=60)
+    assert (got.status, got.trouble) == (None, told)
+
+
 def test_a_redirect_is_not_followed(plane, token) -> None:
     plane.answer_with(302, b"", Location="https://elsewhere.example.org/")
     answer = uplink_to(plane.port, token).send(ENTRIES, sent_at=NOON)
@@ -200,8 +240,6 @@ def test_a_receiver_that_drips_is_cut_off_at_the_deadline(token) -> None:
 
 
 def test_a_receiver_that_never_answers_is_cut_off_at_the_deadline(token) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         answer = uplink_to(listener.getsockname()[1], token, deadline_s=0.3).send(ENTRIES, sent_at=NOON)
     assert answer == Answer(None, "no answer within 0.3 s")

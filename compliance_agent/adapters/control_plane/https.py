@@ -15,6 +15,7 @@ from compliance_agent.adapters.deadline import Deadline
 from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
 from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.scrub import scrub
+from compliance_agent.domain.text import one_line
 from compliance_agent.domain.uplink import Answer
 from compliance_agent.errors import CredentialError, InputError
 from compliance_agent.wire.report_batch import batch_key, read_answer, write_batch
@@ -114,7 +115,8 @@ class HttpsUplink:
             status, wish = response.status_code, retry_after_s(response.headers)
             if not requests.codes.ok <= status < requests.codes.multiple_choices:
                 said = response.raw.read(_REFUSAL_MAX_BYTES, decode_content=False).decode("utf-8", "replace")
-                return Answer(status, f"answered {status}: {scrub(' '.join(said.split()))[:300]}", retry_after_s=wish)
+                words = one_line(scrub(" ".join(said.split()))[:300])
+                return Answer(status, f"answered {status}{': ' if words else ''}{words}", retry_after_s=wish)
             content = b""
             for chunk in response.iter_content(_CHUNK_BYTES):
                 content += chunk
@@ -129,4 +131,13 @@ class HttpsUplink:
 def _no_answer(error: Exception) -> Answer:
     if isinstance(error, requests.exceptions.SSLError):
         return Answer(None, f"TLS: {scrub(str(error))[:300]} (check the control plane's certificate and ca_file)")
-    return Answer(None, f"{type(error).__name__}: {scrub(str(error))[:300]}")
+    cause = _innermost(error)
+    what = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+    return Answer(None, f"{type(error).__name__}: {one_line(scrub(' '.join(what.split()))[:300])}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what happened first: the libraries wrap it, and tell it in the words of Python."""
+    inside = (*error.args, getattr(error, "reason", None), error.__cause__)
+    found = next((one for one in inside if isinstance(one, BaseException)), None)
+    return error if found is None else _innermost(found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store.migrations import MIGRATIONS
 from compliance_agent.adapters.store.schema import migrate, schema_version
-from compliance_agent.errors import StoreError
+from compliance_agent.errors import DamagedStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ _HINTS: Final = {
     "SQLITE_LOCKED": "another process holds the state file; it is tried again",
     "SQLITE_FULL": "the disk is full: free some space",
     "SQLITE_READONLY": "the state file or its folder cannot be written: check owner, mode and mount",
-    "SQLITE_CANTOPEN": "check that the folder exists and may be entered, and that the file may be read",
+    "SQLITE_CANTOPEN": "check the folder (that it exists; owner, mode, mount), and that the file may be read",
     "SQLITE_PERM": "check owner and mode of the state file",
     "SQLITE_IOERR": "the disk reports an error: see the kernel's log",
     "SQLITE_CORRUPT": DAMAGE_HINT,
@@ -114,7 +114,8 @@ def errors_in_words(name: str) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "") or ""
         family = "_".join(code.split("_")[:2])
-        raise StoreError(
+        kind = DamagedStoreError if is_damage(error) else StoreError
+        raise kind(
             f"state file {name}: {error}",
             hint=_HINTS.get(family, ""),
             retryable=family in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"},
@@ -130,6 +131,20 @@ def is_damage(error: sqlite3.Error) -> bool:
     return str(getattr(error, "sqlite_errorname", "") or "").startswith(_DAMAGE)
 
 
+def refuse_link(path: Path) -> None:
+    """Refuse a state file that is a symbolic link: its journal would lie beside the real file, and a replacement here.
+
+    Raises:
+        StoreError: It is one, whether or not it leads anywhere.
+
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"state file {path} is a symbolic link",
+            hint="move the file here, or name its real folder as state_dir (the folder itself may be a link)",
+        )
+
+
 def open_writable(path: Path) -> Database:
     """Open the state file, make it if there is none, bring its schema up to date and check it.
 
@@ -139,6 +154,7 @@ def open_writable(path: Path) -> Database:
     """
     name = str(path)
     with errors_in_words(name):
+        refuse_link(path)
         _make_private(path)
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
@@ -169,6 +185,7 @@ def open_unchanged(path: Path) -> Database:
     """
     name = str(path)
     with errors_in_words(name):
+        refuse_link(path)
         for _ in range(_OPEN_TRIES - 1):
             try:
                 return _open_unchanged_once(path, name)
@@ -252,7 +269,7 @@ def _check(connection: sqlite3.Connection, name: str) -> None:
     schema_version(connection, name=name)
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise StoreError(f"state file {name} is damaged: {found}", hint=_HINTS["SQLITE_CORRUPT"])
+        raise DamagedStoreError(f"state file {name} is damaged: {found}", hint=_HINTS["SQLITE_CORRUPT"])
 
 
 def _prepare(connection: sqlite3.Connection, name: str) -> None:

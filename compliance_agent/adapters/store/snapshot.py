@@ -17,23 +17,31 @@ import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
 from compliance_agent.adapters.store import alert_queue
 from compliance_agent.adapters.store.codec import clean_text, optional_time_text, time_text
-from compliance_agent.adapters.store.database import FILE_MODE, FOLDER_MODE, errors_in_words, is_damage
+from compliance_agent.adapters.store.database import FILE_MODE, FOLDER_MODE, errors_in_words, is_damage, refuse_link
 from compliance_agent.adapters.store.rows import Restoration
 from compliance_agent.adapters.store.schema import migrate, schema_version
 from compliance_agent.adapters.store.writes import insert
 from compliance_agent.domain.outcome import Alert, OutcomeKind
 from compliance_agent.errors import StoreError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 SNAPSHOT_SUFFIX: Final = ".snapshot"
 DAMAGED_MARK: Final = ".damaged-"
 DAMAGED_KEPT_MAX: Final = 3
 """State files set aside that are kept, newest first."""
 RESTORATIONS_KEPT_MAX: Final = 50
+FLAPS_REST: Final = timedelta(minutes=5)
+"""Least time between two snapshots that are taken only because flaps have changed: a snapshot copies the whole file."""
+
+HELD: Final = "SELECT kind, key, document FROM gate_record WHERE kind IN ('approval', 'flap', 'pause', 'waiver')"
+"""What holds healing back, or lets it go on: what must least of all be forgotten."""
 _ROOM_MIN_BYTES: Final = 16_777_216
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 
@@ -43,13 +51,36 @@ def snapshot_path(path: Path) -> Path:
     return Path(f"{path}{SNAPSHOT_SUFFIX}")
 
 
-def is_snapshot_due(path: Path, *, now: datetime, interval: timedelta) -> bool:
-    """Tell whether the snapshot is missing, older than ``interval``, or from a future that a wrong clock made."""
+def is_snapshot_due(path: Path, held: Iterable[Sequence[object]], *, now: datetime, interval: timedelta) -> bool:
+    """Tell whether to take a snapshot now.
+
+    Args:
+        path: The state file.
+        held: Its rows of ``HELD``.
+        now: When, UTC.
+        interval: Greatest age of a snapshot.
+
+    Returns:
+        Whether the snapshot is missing, older than ``interval`` or from a future that a wrong clock made, or lacks a
+        decision of a person (a pause, a waiver, an approval; or has one that was taken back), or, at most once in
+        ``FLAPS_REST``, a suppression as it is now.
+
+    """
     try:
         age = now - _time_of(snapshot_path(path))
-    except FileNotFoundError:
+        kept = _held_in(snapshot_path(path))
+    except (FileNotFoundError, sqlite3.Error):  # none, or one that cannot be read
         return True
-    return not -interval < age < interval
+    rests = -FLAPS_REST < age < FLAPS_REST
+    changed = {tuple(row) for row in held} ^ kept
+    return not -interval < age < interval or any(kind != "flap" or not rests for kind, *_ in changed)
+
+
+def _held_in(path: Path) -> set[tuple[object, ...]]:
+    path.stat()
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        return set(connection.execute(HELD))
 
 
 def take_snapshot(path: Path, *, now: datetime) -> None:
@@ -93,6 +124,7 @@ def mend(path: Path, *, now: datetime) -> Restoration | None:
 
     """
     with errors_in_words(str(path)):
+        refuse_link(path)
         reason = _damage(path)
         if reason is not None and path.exists():
             _set_aside(path, now)
@@ -103,6 +135,19 @@ def mend(path: Path, *, now: datetime) -> Restoration | None:
         if reason is None and not kept and not snapshot_path(path).exists():
             return None  # the very first start
         return _replace(path, reason or "the state file was gone", now=now)
+
+
+def snapshot_time(path: Path) -> datetime | None:
+    """Return when the snapshot of a state file was taken, or ``None`` where there is none."""
+    try:
+        return _time_of(snapshot_path(path))
+    except FileNotFoundError:
+        return None
+
+
+def is_missing(path: Path) -> bool:
+    """Tell whether the state file is gone or empty: a start makes one, from the snapshot where there is one."""
+    return not path.exists() or path.stat().st_size == 0
 
 
 def damaged_files(path: Path) -> list[Path]:

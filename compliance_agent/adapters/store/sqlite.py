@@ -20,7 +20,7 @@ from compliance_agent.adapters.store.database import TurnLock, open_writable
 from compliance_agent.adapters.store.gate_rows import SqliteBook, put_action
 from compliance_agent.adapters.store.reads import Reader
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS, DeliveryState
-from compliance_agent.adapters.store.snapshot import is_snapshot_due, make_folder, mend, take_snapshot
+from compliance_agent.adapters.store.snapshot import HELD, is_snapshot_due, make_folder, mend, take_snapshot
 from compliance_agent.domain.outbox import DEFAULT_OUTBOX_LIMITS
 from compliance_agent.domain.timeline import is_stale
 from compliance_agent.domain.turn_end import NOTHING
@@ -104,13 +104,13 @@ class SqliteStore(Reader):
         self._turns.release()
 
     def snapshot(self, now: datetime, *, interval: timedelta) -> bool:
-        """Take a snapshot where the last one is older than ``interval``; return whether one was taken.
+        """Take a snapshot where one is due (:func:`is_snapshot_due`); return whether one was taken.
 
         Raises:
             StoreError: It cannot be taken; the old one stays.
 
         """
-        if not is_snapshot_due(self.path, now=now, interval=interval):
+        if not is_snapshot_due(self.path, self._database.rows(HELD), now=now, interval=interval):
             return False
         take_snapshot(self.path, now=now)
         return True

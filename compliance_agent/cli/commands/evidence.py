@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import click
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.cli.common import ProgressEvents, actor, config_option, settings_for
 from compliance_agent.cli.exits import Exit
-from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
+from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson, size
 from compliance_agent.domain.evidence.drafts import (
     ActionKind,
     EvidenceDraft,
@@ -110,7 +111,7 @@ def head(config: Path | None) -> int:
 @config_option
 def export(path: Path, since: datetime | None, until: datetime | None, config: Path | None) -> int:
     """Export; the export itself becomes an entry, since somebody took evidence out."""
-    from compliance_agent.adapters.evidence_export import write_export
+    from compliance_agent.adapters.evidence_export import refuse_existing, write_export
     from compliance_agent.adapters.version import version
     from compliance_agent.app.assemble import open_recording, state_path
     from compliance_agent.app.evidence import key_store
@@ -123,6 +124,7 @@ def export(path: Path, since: datetime | None, until: datetime | None, config: P
         status = store.evidence.status()
         if status.head is None:
             raise ComplianceAgentError("there is no evidence yet", hint="run apply or run once")
+        refuse_existing(path)  # before an entry says that evidence was taken out
         place, who = Place(status.site_id), actor()
         entry = action_draft(ActionKind.EXPORTED, place, actor=who, reason=f"exported to {path}", at=now)
         store.attach(Attachments(evidence=(entry,)))
@@ -224,6 +226,8 @@ def _read_witness(text: str) -> Head | tuple[int, str]:
 
     seq, _, sha256 = text.partition(":")
     if seq.isdecimal() and sha256:
+        if re.fullmatch("[0-9a-fA-F]{64}", sha256) is None:
+            raise click.UsageError("--head: after SEQ: stands a SHA-256, 64 hex digits, as evidence head prints it.")
         return int(seq), sha256.lower()
     try:
         return read_head(Path(text).read_text(encoding="utf-8"))
@@ -301,10 +305,9 @@ def _show_rows(rows: list[EvidenceRow], status: EvidenceStatus) -> None:
         cells = (str(row.seq), f"{row.at:%Y-%m-%d %H:%M}", row.kind, row.target_id, row.check_id, row.actor)
         table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
-    megabytes = status.size_bytes / 1_000_000
     console.print(
-        f"\n{plural(status.entries, 'entry', 'entries')}, {megabytes:.1f} MB; the last one is {status.head.seq}, "
-        f"{status.head.sha256}."
+        f"\n{plural(status.entries, 'entry', 'entries')}, {size(status.size_bytes)}; "
+        f"the last one is {status.head.seq}:\n{status.head.sha256}"
     )
     if status.refused:
         console.print(f"{plural(status.refused, 'entry', 'entries')} could not be made safe to sign (--kind refused).")

@@ -208,15 +208,16 @@ def _show(document: Mapping[str, JsonValue]) -> None:
         fates = numbers["fates"] if isinstance(numbers["fates"], dict) else {}
         rows.append({"class": name, **numbers, **{fate.value: fates.get(fate.value, 0) for fate in _FATES}})
         rows[-1]["dead"] = numbers["dead"]
+        rows[-1]["oldest_at"] = str(numbers["oldest_at"] or "")[:16].replace("T", " ")
     console.print()
     _table(
         rows,
         (
             ("CLASS", "class"),
             ("WAITING", "waiting"),
-            ("OLDEST", "oldest_at"),
-            ("ENQUEUED", "enqueued"),
-            ("DELIVERED", "delivered"),
+            ("OLDEST (UTC)", "oldest_at"),
+            ("IN ALL", "enqueued"),
+            ("SENT", "delivered"),
             ("LATE", "late"),
             ("TWICE", "duplicate"),
             ("DEAD", "dead"),

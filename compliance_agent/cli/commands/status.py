@@ -8,8 +8,10 @@ import click
 
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.kill_switch import FileKillSwitch
-from compliance_agent.adapters.store.read_only import open_read_only
+from compliance_agent.adapters.store.database import open_memory
+from compliance_agent.adapters.store.read_only import ReadOnlyStore, open_read_only
 from compliance_agent.adapters.store.rows import AlertState
+from compliance_agent.adapters.store.snapshot import is_missing, snapshot_path, snapshot_time
 from compliance_agent.app.assemble import state_path
 from compliance_agent.app.channels import channel_names
 from compliance_agent.cli.common import config_option, settings_for
@@ -20,6 +22,7 @@ from compliance_agent.domain.gate.people import pause_of_file
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
 from compliance_agent.domain.timeline import place
+from compliance_agent.errors import DamagedStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
-    from compliance_agent.adapters.store.read_only import ReadOnlyStore
     from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
@@ -43,9 +45,7 @@ _RECENT = 10
 def command(config: Path | None, output: str) -> int:
     """Show the state without touching it; the exit code is that of what it shows."""
     settings = settings_for(config)
-    with open_read_only(state_path(settings)) as store:
-        reading = SystemClock().read()
-        document = _document(settings, store, reading.wall) | _standing(settings, store, reading).document()
+    document = _document_of(settings, SystemClock().read())
     if output == Format.JSON:
         print_json(document)
     elif output == Format.NDJSON:
@@ -54,6 +54,50 @@ def command(config: Path | None, output: str) -> int:
     else:
         _show(document)
     return int(str(document["exit_code"]))
+
+
+def _document_of(settings: Settings, reading: Reading) -> Row:
+    """Return what the state file says; where it is damaged or gone, what its snapshot says, and what will happen."""
+    path = state_path(settings)
+    snapshot_at = snapshot_time(path)
+    if is_missing(path) and snapshot_at is not None:
+        damage = f"state file {path} is gone, but its snapshot is there"
+    else:
+        try:
+            with open_read_only(path) as store:
+                return _whole(settings, store, reading) | {"damage": None}
+        except DamagedStoreError as error:
+            damage = error.message
+    try:
+        with open_read_only(snapshot_path(path)) as store:
+            document = _whole(settings, store, reading)
+    except DamagedStoreError:
+        snapshot_at, document = None, _of_nothing(settings, reading)
+    return document | {"damage": _damage(path, damage, snapshot_at, reading.wall), "exit_code": int(Exit.ERROR)}
+
+
+def _whole(settings: Settings, store: ReadOnlyStore, reading: Reading) -> Row:
+    return _document(settings, store, reading.wall) | _standing(settings, store, reading).document()
+
+
+def _of_nothing(settings: Settings, reading: Reading) -> Row:
+    with ReadOnlyStore(open_memory()) as store:
+        return _whole(settings, store, reading)
+
+
+def _damage(path: Path, what: str, snapshot_at: datetime | None, now: datetime) -> Row:
+    keeps = "" if is_missing(path) else f"keeps this file as {path.name}.damaged-TIME and "
+    goes_on = (
+        f"goes on from the snapshot of {_time(snapshot_at)}; what was recorded after it is lost"
+        if snapshot_at
+        else "begins anew, since there is no snapshot that can be read"
+    )
+    return {
+        "what": what,
+        "snapshot_at": _time(snapshot_at),
+        "snapshot_ago": _ago(snapshot_at, now) if snapshot_at else None,
+        "next_start": f"the next start of run or apply {keeps}{goes_on}",
+    }
 
 
 def _document(settings: Settings, store: ReadOnlyStore, now: datetime) -> Row:
@@ -228,17 +272,28 @@ def _show(document: Row) -> None:
 
     console = out_console()
     console.print(f"[bold]{escape(str(document['site']))}[/]")
+    damage = document["damage"]
+    if isinstance(damage, dict):
+        below = f"Below: the snapshot, {damage['snapshot_ago']}." if damage["snapshot_at"] else "There is no snapshot."
+        for line in (f"Damaged: {damage['what']}.", f"As it is, {damage['next_start']}.", below):
+            console.print(escape(line), style="red")
     columns = {
         "targets": (("TARGET", "target"), ("ADDRESS", "address"), ("LAST SCAN", "scanned_ago"), ("FOUND", "found")),
         "incidents": (
             ("TARGET", "target"),
             ("CHECK", "check"),
-            ("SINCE", "opened_at"),
+            ("SINCE (UTC)", "opened_at"),
             ("STATE", "outcome"),
             ("WHY", "why"),
         ),
-        "outcomes": (("AT", "at"), ("TARGET", "target"), ("CHECK", "check"), ("OUTCOME", "outcome"), ("WHY", "why")),
-        "alerts": (("RAISED", "raised_at"), ("STATE", "state"), ("ALERT", "summary"), ("TROUBLE", "trouble")),
+        "outcomes": (
+            ("AT (UTC)", "at"),
+            ("TARGET", "target"),
+            ("CHECK", "check"),
+            ("OUTCOME", "outcome"),
+            ("WHY", "why"),
+        ),
+        "alerts": (("RAISED (UTC)", "raised_at"), ("STATE", "state"), ("ALERT", "summary"), ("TROUBLE", "trouble")),
     }
     titles = {
         "targets": "Targets",
@@ -273,7 +328,7 @@ def _show(document: Row) -> None:
             "(see compliance-agent evidence list --kind refused)."
         )
     for row in _rows(document, "restorations"):
-        console.print(f"State restored {row['at']}: {row['summary']}.", markup=False)
+        console.print(f"State restored {_minute(str(row['at']))} UTC: {row['summary']}.", markup=False)
     if document["dropped"]:
         console.print(f"Dropped over time, for want of room or by age: {document['dropped']}")
 
@@ -283,9 +338,10 @@ def _list(value: JsonValue) -> list[JsonValue]:
 
 
 def _for_people(row: Row) -> Row:
+    times = {key: _minute(str(row[key])) for key in ("at", "opened_at", "raised_at") if row.get(key)}
     why = str(row.get("reason") or "")
     if row.get("until"):
-        why += f" (until {row['until']})"
+        why += f" (until {_minute(str(row['until']))} UTC)"
     if row.get("attempt"):
         why += f" [attempt {row['attempt']}]"
     if row.get("times") not in {None, 1}:
@@ -293,7 +349,12 @@ def _for_people(row: Row) -> Row:
     found = str(row.get("fault") or "") or _found(row.get("verdicts"))
     if row.get("message"):
         found += f": {row['message']}"
-    return {**row, "why": why, "found": found}
+    return {**row, **times, "why": why, "found": found}
+
+
+def _minute(at: str) -> str:
+    """Return ``2026-01-15 12:00`` of a time as JSON has it."""
+    return at[:16].replace("T", " ")
 
 
 def _found(verdicts: JsonValue) -> str:

@@ -157,6 +157,7 @@ class ChainVerifier:
         self._previous = ""
         self._latest_at = ""
         self._pruned: tuple[int, str] | None = None
+        self._first_link = ""
         self.result = Verification()
 
     @property
@@ -196,6 +197,7 @@ class ChainVerifier:
         if result.first_seq == 0:
             result.first_seq, result.chain = seq, str(payload["chain"])
             self._next_seq = seq
+            self._first_link = str(payload["previous"])
             self._previous = self._previous or str(payload["previous"])
         if payload["chain"] != result.chain:  # it does not belong here, so it does not count for its neighbours
             self._find(FindingKind.FOREIGN_CHAIN, f"an entry of the chain {payload['chain']}", seq)
@@ -291,7 +293,7 @@ class ChainVerifier:
     def _judge_start(self) -> None:
         """Judge a chain that does not begin with its first entry: pruned by its own word, or cut."""
         first = self.result.first_seq
-        if self._pruned is not None and self._pruned[0] == first - 1:
+        if self._pruned == (first - 1, self._first_link):
             self.result.notes.append(
                 f"entries 1 to {first - 1} were removed at the end of their retention time, as a later entry says"
             )

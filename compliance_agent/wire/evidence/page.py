@@ -77,7 +77,7 @@ _BARE: Final = (
 _HOW: Final = """<p>You need this export, the site's public key from somebody other than who gave you the export, and
 Python with the library <code>cryptography</code>. The short verifier is independent of the agent; read it, or write
 your own from the format's specification (<code>docs/reference/evidence.md</code> of the project).</p>
-<p><code>python3 verify.py --key public-key.pem --head head.json .</code></p>
+<p><code>python3 verify.py . public-key.pem head.json</code></p>
 <p>The head is the chain's last entry as Central Command, or anybody else, wrote it down. Without one, entries cut off
 at the end cannot be told from entries that were never made.</p>"""
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
 from compliance_agent.adapters.evidence_key import KeyStore, new_key, read_key, write_key
 from compliance_agent.errors import CredentialError
 from tests.support.evidence import a_key
+
+if TYPE_CHECKING:
+    from compliance_agent.adapters.evidence_key import EvidenceKey
 
 
 @pytest.fixture
@@ -28,6 +34,27 @@ def test_the_second_use_takes_the_same(path) -> None:
     first = KeyStore(path, is_ours=True).first()
     assert KeyStore(path, is_ours=True).first().key_id == first.key_id
     assert KeyStore(path, is_ours=True).of(first.key_id).key_id == first.key_id
+
+
+def test_two_that_make_the_first_key_at_once_end_with_the_same_one(path, monkeypatch) -> None:
+    both_have_seen_none = threading.Barrier(2, timeout=60)
+
+    def fresh() -> EvidenceKey:
+        both_have_seen_none.wait()
+        return new_key()
+
+    monkeypatch.setattr("compliance_agent.adapters.evidence_key.new_key", fresh)
+    with ThreadPoolExecutor(2) as racers:
+        started = [racers.submit(KeyStore(path, is_ours=True).first) for _ in range(2)]
+        ids = {one.result(timeout=60).key_id for one in started}
+    assert ids == {read_key(path).key_id}
+    assert [one.name for one in path.parent.iterdir()] == ["evidence.key"]
+
+
+def test_what_a_crash_left_of_a_key_is_no_obstacle(path) -> None:
+    path.with_name(".evidence.key.new").write_bytes(b"half of a k")
+    assert KeyStore(path, is_ours=True).first().key_id == read_key(path).key_id
+    assert [one.name for one in path.parent.iterdir()] == ["evidence.key"]
 
 
 def test_a_key_that_somebody_hands_over_is_never_made_here(path) -> None:

@@ -74,6 +74,56 @@ def test_a_snapshot_is_due_after_its_interval_or_when_a_clock_jumped(path, secon
         assert store.snapshot(at(seconds), interval=HOUR) is due
 
 
+def put(store: SqliteStore, kind: str, document: str = "{}") -> None:
+    with store._database.writing() as connection:
+        connection.execute("INSERT OR REPLACE INTO gate_record VALUES (?, 'key', ?)", (kind, document))
+
+
+@pytest.mark.parametrize(("kind", "due"), [("pause", True), ("waiver", True), ("approval", True), ("request", False)])
+def test_a_snapshot_is_due_at_once_when_a_person_has_decided_something(path, kind, due) -> None:
+    with SqliteStore(path, turns_at=at(0)) as store:
+        store.snapshot(at(0), interval=HOUR)
+        put(store, kind)
+        assert store.snapshot(at(1), interval=HOUR) is due
+        assert store.snapshot(at(2), interval=HOUR) is False
+
+
+def test_a_snapshot_is_due_at_once_when_a_person_has_taken_something_back(path) -> None:
+    with SqliteStore(path, turns_at=at(0)) as store:
+        put(store, "pause")
+        store.snapshot(at(0), interval=HOUR)
+        with store._database.writing() as connection:
+            connection.execute("DELETE FROM gate_record")
+        assert store.snapshot(at(1), interval=HOUR) is True
+
+
+@pytest.mark.parametrize(("seconds", "due"), [(299, False), (300, True), (-299, False), (-300, True)])
+def test_a_changed_suppression_is_in_a_snapshot_within_minutes(path, seconds, due) -> None:
+    with SqliteStore(path, turns_at=at(0)) as store:
+        store.snapshot(at(0), interval=HOUR)
+        put(store, "flap", '{"score": 1000}')
+        assert store.snapshot(at(seconds), interval=HOUR) is due
+
+
+def test_what_a_person_decided_a_moment_before_the_damage_holds_after_it(path) -> None:
+    with SqliteStore(path, turns_at=at(0)) as store:
+        store.snapshot(at(0), interval=HOUR)
+        put(store, "pause", '{"reason": "the server moves"}')
+        store.snapshot(at(2), interval=HOUR)
+    damage(path)
+    with SqliteStore(path, turns_at=at(100)) as store:
+        held = store._database.rows("SELECT kind, document FROM gate_record")
+    assert [tuple(row) for row in held] == [("pause", '{"reason": "the server moves"}')]
+
+
+def test_a_snapshot_that_cannot_be_read_is_taken_again(path) -> None:
+    with SqliteStore(path, turns_at=at(0)) as store:
+        store.snapshot(at(0), interval=HOUR)
+        snapshot_path(path).write_bytes(b"no database at all" * 1_000)
+        os.utime(snapshot_path(path), (at(0).timestamp(), at(0).timestamp()))
+        assert store.snapshot(at(1), interval=HOUR) is True
+
+
 def test_a_snapshot_is_taken_while_others_write(path) -> None:
     with SqliteStore(path, turns_at=at(0)) as store, SqliteStore(path) as other:
         other.begin(an_attempt())
@@ -181,6 +231,26 @@ def test_the_first_start_restores_nothing(path) -> None:
     with SqliteStore(path, turns_at=at(0)) as store:
         assert store.restored is None
         assert store.restorations() == []
+
+
+@pytest.mark.parametrize("leads_somewhere", [True, False])
+def test_a_state_file_that_is_a_link_is_refused_and_stays(path, tmp_path, leads_somewhere) -> None:
+    lived(path)
+    elsewhere = tmp_path / "elsewhere.sqlite"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere if leads_somewhere else tmp_path / "a disk that is not mounted")
+    for start in (lambda: SqliteStore(path, turns_at=at(100)), lambda: SqliteStore(path), lambda: open_read_only(path)):
+        with pytest.raises(StoreError, match="is a symbolic link") as caught:
+            start()
+        assert "state_dir" in caught.value.hint
+    assert path.is_symlink()
+    assert damaged_files(path) == []
+
+
+def test_a_folder_that_is_a_link_is_as_good_as_any(path, tmp_path) -> None:
+    lived(path)
+    (tmp_path / "link").symlink_to(path.parent)
+    assert attempts(tmp_path / "link" / path.name) == ["attempt-1", "attempt-2"]
 
 
 def test_a_whole_file_is_left_alone(path) -> None:

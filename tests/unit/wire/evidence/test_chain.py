@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,9 @@ from compliance_agent.wire.evidence.dsse import sign
 from compliance_agent.wire.evidence.entry import PAYLOAD_TYPE
 from tests.support.evidence import Chain, a_heal, a_key, a_scan, an_action, kinds, verify
 from tests.support.state import SITE
+
+if TYPE_CHECKING:
+    from compliance_agent.domain.json_value import JsonValue
 
 OTHER = "0190a6b5-7c1e-7abc-8def-ffffffffffff"
 
@@ -204,6 +208,12 @@ def test_a_chain_that_begins_later_is_found_unless_a_later_entry_says_that_the_r
     assert found.findings == []
     assert any("retention time" in note for note in found.notes)
     assert kinds(verify(chain.lines[1:], a_key(), head=chain.head)) == {"missing"}
+
+
+def test_a_start_that_follows_another_entry_than_the_pruned_one_is_found(chain) -> None:
+    body: dict[str, JsonValue] = {"segments": [1], "first_seq": 1, "last_seq": 2, "last_sha256": "a" * 64}
+    chain.add(EvidenceDraft(EvidenceKind.SEGMENTS_PRUNED, NOON, SITE, body))
+    assert kinds(verify(chain.lines[2:], a_key(), head=chain.head)) == {"missing"}
 
 
 def test_a_clock_that_was_set_back_is_told_and_is_no_finding() -> None:
