@@ -36,13 +36,17 @@ TABLE = [
     ("LIN-BANNER-001", "banner", "low", ("164.310(b)",)),
     ("LIN-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
     ("LIN-KERN-001", "kernel", "high", ("164.312(a)(1)",)),
+    ("LIN-KERN-002", "kernel", "medium", ("164.310(d)(1)",)),
     ("LIN-NTP-001", "time_sync", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-PATCH-001", "patching", "high", ("164.308(a)(5)(ii)(B)",)),
     ("LIN-PERM-001", "permissions", "critical", ("164.312(a)(1)", "164.312(c)(1)")),
     ("LIN-PERM-002", "permissions", "high", ("164.312(a)(1)",)),
     ("LIN-SSH-001", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
     ("LIN-SSH-003", "ssh_config", "medium", ("164.312(a)(1)",)),
+    ("LIN-SVC-001", "services", "critical", ("164.312(a)(1)",)),
+    ("LIN-SVC-002", "services", "high", ("164.312(b)",)),
     ("LIN-SVC-003", "services", "high", ("164.312(b)",)),
+    ("LIN-SVC-004", "services", "critical", ("164.312(e)(1)",)),
 ]
 CATALOGUE = shipped()
 IDS = [runbook.id for runbook in CATALOGUE]
