@@ -21,6 +21,8 @@ package_of() { # COMMAND -> the package that brings it
     *:unshare) echo util-linux ;;
     dnf:ip) echo iproute ;;
     *:ip) echo iproute2 ;;
+    *:modprobe) echo kmod ;;
+    dnf:shellcheck) echo ShellCheck ;;
     dnf:ps) echo procps-ng ;;
     *:ps) echo procps ;;
     apt-get:nix-instantiate) echo nix-bin ;;
