@@ -30,12 +30,12 @@ def files(machine: OverlayMachine, *folders: str) -> str:
     return machine.run(f"{listing}; {sums}; {others}", check=True).stdout
 
 
-def look(machine: OverlayMachine, runbook_id: str, **given: object) -> tuple[Judgement, str]:
-    """Run the detect half as root; return the judgement, and the guard's reason where it failed."""
+def look(machine: OverlayMachine, runbook_id: str, *, user: str = "", **given: object) -> tuple[Judgement, str]:
+    """Run the detect half as root, or behind a command such as setpriv; return the judgement, and the guard's reason."""
     compiled = get(runbook_id)
     parameters = compiled.parameters(given)
     steps = [CATALOGUE.host_step(), *compiled.detect_steps(parameters)]
-    results = run_steps(steps, lambda script: machine.run("exec /bin/sh -s", stdin=script).stdout.encode())
+    results = run_steps(steps, lambda script: machine.run(f"exec {user} /bin/sh -s", stdin=script).stdout.encode())
     # The machine of the tests may itself be a container; what is tested here is its own all the same.
     host = replace(CATALOGUE.host_facts(results["@host"]), container=False, login_user="operator")
     judgement = compiled.judge(results, parameters, host)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 # Id, check type, severity and HIPAA citations, as the earlier system had them; rules and evidence refer to them.
 TABLE = [
+    ("APP-DISK-001", "disk_space", "high", ("164.312(b)", "164.312(c)(1)")),
+    ("APP-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
+    ("APP-NIXOS-001", "nixos_generation", "medium", ("164.308(a)(5)(ii)(B)", "164.312(c)(1)")),
+    ("APP-SVC-001", "critical_services", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-ACCT-001", "accounts", "critical", ("164.312(a)(1)",)),
     ("LIN-AUDIT-001", "audit", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-BANNER-001", "banner", "low", ("164.310(b)",)),
@@ -164,7 +168,17 @@ def test_a_failed_check_is_answered_by_the_rule_for_it_alone(runbook_id: str, pl
     assert [str(rule.action) for rule in matching] == [f"run_linux_runbook:{runbook_id}"]
 
 
-@pytest.mark.parametrize(("check_id", "prefix"), [("LIN-ACCT-001", "escalate"), ("LIN-PATCH-001", "alert")])
+@pytest.mark.parametrize(
+    ("check_id", "prefix"),
+    [
+        ("APP-DISK-001", "alert"),
+        ("APP-FW-001", "alert"),
+        ("APP-NIXOS-001", "alert"),
+        ("APP-SVC-001", "alert"),
+        ("LIN-ACCT-001", "escalate"),
+        ("LIN-PATCH-001", "alert"),
+    ],
+)
 def test_what_no_machine_mends_reaches_a_person(check_id: str, prefix: str) -> None:
     rules = [rule for rule in builtin_rules() if rule.rule_id == f"L1-{check_id}"]
     assert [rule.action.prefix for rule in rules] == [prefix]
