@@ -22,7 +22,6 @@ package_of() { # COMMAND -> the package that brings it
     dnf:ip) echo iproute ;;
     *:ip) echo iproute2 ;;
     *:modprobe) echo kmod ;;
-    dnf:shellcheck) echo ShellCheck ;;
     dnf:ps) echo procps-ng ;;
     *:ps) echo procps ;;
     apt-get:nix-instantiate) echo nix-bin ;;

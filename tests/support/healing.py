@@ -31,7 +31,7 @@ def files(machine: OverlayMachine, *folders: str) -> str:
 
 
 def look(machine: OverlayMachine, runbook_id: str, *, user: str = "", **given: object) -> tuple[Judgement, str]:
-    """Run the detect half as root, or behind a command such as setpriv; return the judgement, and the guard's reason."""
+    """Run the detect half as root, or behind a command such as setpriv; return the judgement and the guard's reason."""
     compiled = get(runbook_id)
     parameters = compiled.parameters(given)
     steps = [CATALOGUE.host_step(), *compiled.detect_steps(parameters)]

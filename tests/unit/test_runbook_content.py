@@ -10,6 +10,7 @@ import pytest
 
 from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
 from compliance_agent.domain.bundle import BundleStep, StepResult
+from compliance_agent.domain.content_rules import unquoted_parameters
 from compliance_agent.domain.facts import parse_facts
 from compliance_agent.domain.rule import RuleSource
 from tests.support.content import (
@@ -20,7 +21,6 @@ from tests.support.content import (
     run_steps,
     shipped,
     shipped_scripts,
-    unquoted_parameters,
 )
 
 if TYPE_CHECKING:
