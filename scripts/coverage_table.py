@@ -38,8 +38,8 @@ when it is stale.
 Tested: *healed* means that drift was planted, detected, healed, verified and undone for real, on a machine of Debian's
 files and programs with processes, mounts and a network of its own, behind a real OpenSSH server where the check needs
 one; *run* that its script ran for real on such a machine, as it does for all checks, and ended in a verdict. *Facts*
-are recorded facts: what the check's script prints on that distribution, written down as data, with the verdict that must
-follow. They test the judgement, not the script.
+are recorded facts: what the check's script prints on that distribution, written down as data, with the verdict that
+must follow. They test the judgement, not the script.
 """
 
 _TABLE: Final = """
