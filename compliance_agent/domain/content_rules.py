@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 _PARAMETER: Final = re.compile(r"\$\{?(PARAM_[A-Z0-9_]+)")
+_ARITHMETIC: Final = r"\$\(\([^()]*(?:\([^()]*\)[^()]*)*\)\)"
+"""``$((...))``: nothing falls apart in it."""
+_INSIDE: Final = re.compile(rf'\\.|{_ARITHMETIC}|\$\(|"', re.DOTALL)
+"""What matters between double quotes."""
+_OUTSIDE: Final = re.compile(
+    rf"""\\.|{_ARITHMETIC}|(?<![^\s;&|(])\#[^\n]*|'[^']*'|\$\{{?PARAM_[A-Z0-9_]+|\$?\(|[)"]|\b(?:case|esac)\b""",
+    re.DOTALL,
+)
+"""What matters elsewhere; comments and single quotes are taken whole."""
 _REFERENCE: Final = re.compile(r"^(?P<source>[A-Za-z][A-Za-z0-9 ./_-]*): (?P<name>\S(?:.*\S)?)$")
 _FORBIDDEN: Final = re.compile(
     r"(?:^|[;&|(]\s*)(?P<word>eval|source|\.|curl|wget|python3?|perl|ruby|nc|ncat)\s", re.MULTILINE
@@ -18,16 +27,36 @@ _FORBIDDEN: Final = re.compile(
 def unquoted_parameters(script: str) -> list[tuple[int, str]]:
     """Return each line that uses a parameter outside double quotes: its 1-based number and text.
 
-    A value with a blank or a ``*`` would fall apart there. Strings are taken to end with their line.
+    A value with a blank or a ``*`` would fall apart there. Quotes are followed over lines and into ``$(...)``; what
+    stands in single quotes is no use of a parameter. Here-documents are read as if they were commands.
     """
-    found = []
-    for number, line in enumerate(script.splitlines(), 1):
-        for match in _PARAMETER.finditer(line):
-            before = re.sub(r"'[^'\"]*'", "", line[: match.start()])
-            if len(re.findall(r'(?<!\\)"', before)) % 2 == 0:
-                found.append((number, line.strip()))
-                break
-    return found
+    lines = script.splitlines()
+    found = dict.fromkeys(script.count("\n", 0, place) for place in _unquoted(script))
+    return [(number + 1, lines[number].strip()) for number in found]
+
+
+def _unquoted(script: str) -> Iterator[int]:
+    """Yield the offset of every parameter that stands outside quotes."""
+    # Open quotes and brackets, innermost last; beside each bracket how many "case ... esac" are open in it, whose
+    # patterns end in a bracket that closes nothing.
+    levels: list[tuple[str, int]] = [("(", 0)]
+    place = 0
+    while token := (_INSIDE if levels[-1][0] == '"' else _OUTSIDE).search(script, place):
+        place = token.end()
+        text, (kind, cases) = token.group(), levels[-1]
+        if text == '"':
+            if kind == '"':
+                levels.pop()
+            else:
+                levels.append(('"', 0))
+        elif text in {"(", "$("}:
+            levels.append(("(", 0))
+        elif text == ")" and not cases and len(levels) > 1:
+            levels.pop()
+        elif text in {"case", "esac"}:
+            levels[-1] = (kind, max(0, cases + (1 if text == "case" else -1)))
+        elif text.startswith(("$P", "${")):
+            yield token.start()
 
 
 def unknown_parameters(script: str, declared: Collection[str]) -> list[tuple[int, str]]:

@@ -19,6 +19,27 @@ def test_an_unquoted_parameter_is_told_with_its_line() -> None:
     assert unquoted_parameters('a\necho "$PARAM_A" $PARAM_B\n') == [(2, 'echo "$PARAM_A" $PARAM_B')]
 
 
+@pytest.mark.parametrize(
+    ("script", "lines"),
+    [
+        ('x "$(cat "$PARAM_A")"', []),
+        ('x "$(cat $PARAM_A)"', [1]),
+        ("x '$PARAM_A' \"it's $PARAM_A\" $PARAM_A", [1]),
+        ("# it's \"a\nx $PARAM_A", [2]),
+        ('x="a\n$PARAM_A"\ny $PARAM_A', [3]),
+        ('x=$(case "$y" in a) echo "$PARAM_A" ;; esac)\ny "$PARAM_A"', []),
+        ('x=$(case "$y" in (a) echo $PARAM_A ;; esac); y "$PARAM_A"\nz $PARAM_A', [1, 2]),
+        ('( x "$PARAM_A" )\ny "\\"$PARAM_A"', []),
+        ('for x in ${PARAM_A}; do y "${PARAM_A:-1}"; done', [1]),
+        ("x=$((${PARAM_A} + 1)); $PARAM_A", [1]),
+        ("x=$(((PARAM_A + $PARAM_A) / 2))", []),
+        ('x="$(($PARAM_A + 1))"', []),
+    ],
+)
+def test_quotes_are_followed_over_lines_and_into_commands(script: str, lines: list[int]) -> None:
+    assert [number for number, _ in unquoted_parameters(script)] == lines
+
+
 def test_a_parameter_that_is_not_declared_is_told() -> None:
     assert unknown_parameters('echo "$PARAM_A"\necho "${PARAM_AB:-}"', ["a"]) == [(2, "PARAM_AB")]
 
