@@ -21,6 +21,7 @@ package_of() { # COMMAND -> the package that brings it
     *:unshare) echo util-linux ;;
     dnf:ip) echo iproute ;;
     *:ip) echo iproute2 ;;
+    *:modprobe) echo kmod ;;
     dnf:ps) echo procps-ng ;;
     *:ps) echo procps ;;
     apt-get:nix-instantiate) echo nix-bin ;;

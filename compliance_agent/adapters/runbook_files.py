@@ -94,6 +94,23 @@ def load_catalogue(paths: Sequence[Path]) -> Catalogue:
     return Catalogue((_compile(*entry, good, library) for entry in reading.runbooks.values()), host, library, good)
 
 
+def content_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the files that ``load_catalogue`` reads: runbooks, resources, and shell libraries.
+
+    Raises:
+        InputError: A folder cannot be listed.
+
+    """
+    reading = _Reading()
+    folders = [folder for path in paths for folder in (path, path / "linux") if folder.is_dir()]
+    runbooks = [file for folder in folders for file in _files(reading, folder)]
+    resources = [file for folder in folders for file in _files(reading, folder / "resources")]
+    libraries = [folder / "lib" / name for folder in folders for name in ("detect.sh", "change.sh")]
+    if reading.problems:
+        raise InputError(reading.problems)
+    return runbooks, resources, [file for file in libraries if file.exists()]
+
+
 def _compile(runbook: Runbook, document: Located, resources: dict[str, Resource], library: Library) -> CompiledRunbook:
     used = {name: resources[name] for name in sorted(resources_of(runbook))}
     return CompiledRunbook(runbook, used, library, digest_of(runbook, used, library), place=document.source)

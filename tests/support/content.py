@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,17 +115,6 @@ def phases(compiled: CompiledRunbook) -> Iterator[tuple[str, Phase]]:
         phase = getattr(compiled.runbook, name)
         if phase is not None:
             yield name, phase
-
-
-def unquoted_parameters(script: str) -> list[str]:
-    """Return every line that uses a parameter outside double quotes."""
-    found = []
-    for line in script.splitlines():
-        for match in re.finditer(r"\$\{?PARAM_[A-Z_]+", line):
-            before = re.sub(r"'[^'\"]*'", "", line[: match.start()])
-            if len(re.findall(r'(?<!\\)"', before)) % 2 == 0:
-                found.append(line.strip())
-    return found
 
 
 def run_steps(

@@ -10,6 +10,7 @@ import pytest
 
 from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
 from compliance_agent.domain.bundle import BundleStep, StepResult
+from compliance_agent.domain.content_rules import unquoted_parameters
 from compliance_agent.domain.facts import parse_facts
 from compliance_agent.domain.rule import RuleSource
 from tests.support.content import (
@@ -20,7 +21,6 @@ from tests.support.content import (
     run_steps,
     shipped,
     shipped_scripts,
-    unquoted_parameters,
 )
 
 if TYPE_CHECKING:
@@ -31,18 +31,31 @@ if TYPE_CHECKING:
 
 # Id, check type, severity and HIPAA citations, as the earlier system had them; rules and evidence refer to them.
 TABLE = [
+    ("APP-DISK-001", "disk_space", "high", ("164.312(b)", "164.312(c)(1)")),
+    ("APP-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
+    ("APP-NIXOS-001", "nixos_generation", "medium", ("164.308(a)(5)(ii)(B)", "164.312(c)(1)")),
+    ("APP-SVC-001", "critical_services", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-ACCT-001", "accounts", "critical", ("164.312(a)(1)",)),
     ("LIN-AUDIT-001", "audit", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-BANNER-001", "banner", "low", ("164.310(b)",)),
     ("LIN-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
+    ("LIN-INTEGRITY-001", "integrity", "high", ("164.312(c)(1)", "164.312(c)(2)", "164.312(b)")),
+    ("LIN-IR-001", "incident_response", "high", ("164.308(a)(6)", "164.312(b)")),
     ("LIN-KERN-001", "kernel", "high", ("164.312(a)(1)",)),
+    ("LIN-KERN-002", "kernel", "medium", ("164.310(d)(1)",)),
+    ("LIN-LOG-001", "logging", "high", ("164.312(b)",)),
+    ("LIN-MAC-001", "mac", "high", ("164.312(a)(1)", "164.312(c)(1)")),
+    ("LIN-NET-001", "network", "medium", ("164.312(e)(1)",)),
     ("LIN-NTP-001", "time_sync", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-PATCH-001", "patching", "high", ("164.308(a)(5)(ii)(B)",)),
     ("LIN-PERM-001", "permissions", "critical", ("164.312(a)(1)", "164.312(c)(1)")),
     ("LIN-PERM-002", "permissions", "high", ("164.312(a)(1)",)),
     ("LIN-SSH-001", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
     ("LIN-SSH-003", "ssh_config", "medium", ("164.312(a)(1)",)),
+    ("LIN-SVC-001", "services", "critical", ("164.312(a)(1)",)),
+    ("LIN-SVC-002", "services", "high", ("164.312(b)",)),
     ("LIN-SVC-003", "services", "high", ("164.312(b)",)),
+    ("LIN-SVC-004", "services", "critical", ("164.312(e)(1)",)),
 ]
 CATALOGUE = shipped()
 IDS = [runbook.id for runbook in CATALOGUE]
@@ -155,7 +168,17 @@ def test_a_failed_check_is_answered_by_the_rule_for_it_alone(runbook_id: str, pl
     assert [str(rule.action) for rule in matching] == [f"run_linux_runbook:{runbook_id}"]
 
 
-@pytest.mark.parametrize(("check_id", "prefix"), [("LIN-ACCT-001", "escalate"), ("LIN-PATCH-001", "alert")])
+@pytest.mark.parametrize(
+    ("check_id", "prefix"),
+    [
+        ("APP-DISK-001", "alert"),
+        ("APP-FW-001", "alert"),
+        ("APP-NIXOS-001", "alert"),
+        ("APP-SVC-001", "alert"),
+        ("LIN-ACCT-001", "escalate"),
+        ("LIN-PATCH-001", "alert"),
+    ],
+)
 def test_what_no_machine_mends_reaches_a_person(check_id: str, prefix: str) -> None:
     rules = [rule for rule in builtin_rules() if rule.rule_id == f"L1-{check_id}"]
     assert [rule.action.prefix for rule in rules] == [prefix]

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compliance_agent.adapters.runbook_check import content_problems
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
+from compliance_agent.adapters.shellcheck import find_shellcheck
 from compliance_agent.app.assemble import load_content
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
 from compliance_agent.domain.pattern_nodes import show
+from compliance_agent.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +73,17 @@ def show_runbook(runbook_id: str, config: Path | None, output: str, *, local: bo
 @command.command("check", help="Check runbook files; without PATH those of this appliance.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def check(paths: tuple[Path, ...]) -> int:
-    """Check files; every problem is shown with file, line and remedy."""
+    """Check files; every problem is shown with file, line and remedy.
+
+    Schema, patterns and parameters of all; scripts, references and citations of PATH alone where one is named.
+    """
     catalogue = load_catalogue([builtin_runbooks_path(), *paths])
+    program = find_shellcheck()
+    problems = content_problems(paths or [builtin_runbooks_path()], program=program)
+    if problems:
+        raise InputError(problems)
+    if program is None:
+        click.echo("note: ShellCheck is not installed; the scripts were checked without it.", err=True)
     click.echo(f"{plural(len(catalogue), 'runbook')} checked, no problem found.")
     return Exit.CLEAN
 

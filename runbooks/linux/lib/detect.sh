@@ -124,6 +124,42 @@ ca_ufw_refusals() {
     ca_fail 'the rules of ufw cannot be read'
 }
 
+# ca_forwards_for: print what this machine may pass packets on for, a reason a line: programs that run or are
+# installed (containers, virtual machines, tunnels, routing), interfaces, rules of the firewall. Wants root.
+ca_forwards_for() {
+  # Names are of 15 characters at most, as the kernel cuts them.
+  ca_found=$(ca_processes dockerd containerd podman crio kubelet k3s-server lxd incusd libvirtd virtqemud virtnetworkd \
+    openvpn charon charon-systemd tailscaled zerotier-one nebula xl2tpd pppd ocserv zebra bird bgpd ospfd babeld \
+    keepalived radvd hostapd dnsmasq connmand) || exit 1
+  for ca_pid in $ca_found; do
+    if read -r ca_comm 2>/dev/null <"/proc/$ca_pid/comm"; then echo "program $ca_comm"; fi
+  done | sort -u
+  for ca_name in dockerd podman containerd crio kubelet lxd incusd libvirtd virtqemud openvpn wg-quick tailscaled ipsec swanctl birdc vtysh; do
+    if ca_have "$ca_name"; then echo "installed $ca_name"; fi
+  done
+  for ca_dir in /sys/class/net/*; do
+    [ -e "$ca_dir/uevent" ] || continue
+    ca_kind=$(sed -n 's/^DEVTYPE=//p' "$ca_dir/uevent")
+    if [ -e "$ca_dir/tun_flags" ]; then ca_kind=tun; fi
+    case $ca_kind in wireguard | tun | bridge | vxlan | geneve | ppp | gretap) echo "interface ${ca_dir##*/} ($ca_kind)" ;; esac
+  done
+  if ca_have nft && nft list ruleset 2>/dev/null | awk '
+    $1 == "chain" { inside = 0 }
+    $1 == "type" && / hook forward / { inside = 1; next }
+    # Replies, and what firewalld lets by on every machine, are no reason.
+    inside && /ct state ([{] )?(established|related)|ct status dnat|iifname "lo"/ { next }
+    inside && /(^|[ \t])accept( |$)/ || /masquerade|[ \t][ds]nat / { found = 1 }
+    END { exit !found }'; then echo 'firewall nft'; fi
+  for ca_name in iptables-save iptables-legacy-save ip6tables-save ip6tables-legacy-save; do
+    ca_have "$ca_name" || continue
+    case $ca_name in ip6*) ca_file=/proc/net/ip6_tables_names ;; *) ca_file=/proc/net/ip_tables_names ;; esac
+    # The old kind would load a kernel module when asked; without its tables it has no rules.
+    case $("$ca_name" -V) in *nf_tables*) ;; *) [ -s "$ca_file" ] || continue ;; esac
+    if "$ca_name" 2>/dev/null | grep -Ev -e 'ESTABLISHED -j' -e '-i lo ' |
+      grep -Eq -e '^-A (FORWARD|ufw6?-user-forward) .*-j ACCEPT' -e '-j (MASQUERADE|SNAT|DNAT)'; then echo "firewall $ca_name"; fi
+  done
+}
+
 # ca_sshd_find: set ca_sshd (program, empty if none), ca_sshd_pid (listening daemon, empty if none)
 # and ca_sshd_args (its -f and -o arguments, one a line). The daemon that serves our own session
 # wins, then the one of sshd.pid, then the first that is found.
