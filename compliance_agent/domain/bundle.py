@@ -40,14 +40,21 @@ _PATH: Final = (
 
 # Runs one step: "$1" is its script, "$2" the output cap. File descriptor 4 is the real output, 3
 # carries the exit code past the pipes. Of a flood on standard error the middle is read and dropped, so
-# that a chatty step is not killed by a closed pipe; the end stays, since the cause stands there. The
-# outer `timeout` covers this whole shell, so a child that the step leaves behind with the pipe open
-# cannot hold the session.
+# that a chatty step is not killed by a closed pipe; the end stays, since the cause stands there. Most
+# steps are silent there, and `read` sees that without a process: starting processes is most of what a
+# check costs its target. The outer `timeout` covers this whole shell, so a child that the step leaves
+# behind with the pipe open cannot hold the session.
 _STEP_SHELL: Final = r"""exec 4>&1
+e() { { head -c 1000; tail -c 1000; } | sed 's/^/E /'; }
 s=$({ { { /bin/sh -c "$1" sh </dev/null 3>&- 4>&-; printf '\nR %s\n' "$?" >&3; } | head -c "$2" |
-sed 's/^/O /' >&4; } 2>&1 | { head -c 1000; tail -c 1000; } | sed 's/^/E /'; } 3>&1)
+sed 's/^/O /' >&4; } 2>&1 | if IFS= read -r l; then { printf '%s\n' "$l"; exec cat; } | e
+elif [ "$l" ]; then printf %s "$l" | e; fi; } 3>&1)
 printf '\n%s\n' "$s"
-printf '%s\n' "$s" | grep -q '^R 0$'"""
+case "
+$s
+" in *"
+R 0
+"*) ;; *) exit 1 ;; esac"""
 
 _HEADER: Final = r"""LC_ALL=C; export LC_ALL; umask 077; unset ENV BASH_ENV CDPATH
 PATH={path}; export PATH
@@ -183,7 +190,8 @@ def _compile_step(step: BundleStep, library: str, cap: int, *, stop_on_failure: 
     privilege = "root" if step.needs_root else "user"
     call = f'step {step.step_id} {step.timeout_s} {privilege} {cap} "${library}"{shlex.quote(step.script)}'
     ending = " || exit 0" if stop_on_failure else ""
-    return f"( {''.join(exports)}{call} ){ending}\n"
+    # Only what sets variables needs a process of its own, to keep them from the next step.
+    return f"( {''.join(exports)}{call} ){ending}\n" if exports else f"{call}{ending}\n"
 
 
 def parse_bundle(

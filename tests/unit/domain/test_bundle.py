@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from compliance_agent.domain.bundle import BundleStep, compile_bundle, parse_bundle
 from compliance_agent.domain.text import printable
+from tests.support.mischief import MISCHIEF, WITNESS
 
 NONCE = "0123456789abcdef" * 2
 SHELLS = [shell for shell in ("/bin/sh", "/bin/bash", "/bin/dash") if shutil.which(shell)]
@@ -175,3 +176,20 @@ def test_a_parameter_reaches_the_script_as_data_whatever_it_holds(value) -> None
 def test_any_bytes_can_be_parsed(noise) -> None:
     results = parse_bundle(noise, nonce=NONCE, step_ids=["a"])
     assert not results["a"].succeeded
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", MISCHIEF)
+def test_a_step_that_misbehaves_spoils_only_itself(name: str, shell: str) -> None:
+    before, after = BundleStep("before", WITNESS), BundleStep("after", WITNESS)
+    results = run(before, BundleStep(name, MISCHIEF[name], timeout_s=1), after, shell=shell, cap=1000)
+    assert not results[name].succeeded
+    assert results["before"].succeeded
+    assert results["after"].succeeded
+    assert results["after"].stdout == results["before"].stdout
+    assert results["after"].stdout.startswith("x=0077 / /")
+
+
+def test_a_step_alone_sees_its_variables() -> None:
+    results = run(BundleStep("a", "echo $CA_X", {"CA_X": "1"}), BundleStep("b", "echo ${CA_X-unset}"))
+    assert [results[name].stdout for name in ("a", "b")] == ["1", "unset"]
