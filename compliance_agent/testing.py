@@ -86,6 +86,10 @@ class FakeTransport:
         self.open_sessions += 1
         return FakeSession(self, target, kept=target.target_id in self.kept and not fresh)
 
+    def close(self) -> None:
+        """Keep nothing from now on."""
+        self.kept.clear()
+
 
 class FakeSession:
     """A session with a fake machine."""

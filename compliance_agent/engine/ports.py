@@ -101,6 +101,10 @@ class Transport(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Close what is kept for later, and keep nothing from now on; sessions under way go on to their end."""
+        ...
+
 
 class Clock(Protocol):
     """The only reader of time. A turn reads it once, by ``read``."""

@@ -150,9 +150,9 @@ GUARDS: Final = (
     ),
     Guard(
         "13",
-        f"{_SSH}/ssh.py",
-        "        except BaseException:\n            connection.close()\n            raise",
-        "        except BaseException:\n            raise",
+        f"{_SSH}/connector.py",
+        "            except BaseException:\n                connection.close()\n                raise",
+        "            except BaseException:\n                raise",
         "test_13_leaked_sessions.py::test_logins_that_fail_leave_nothing_open[wrong key]",
     ),
     Guard(
@@ -164,7 +164,7 @@ GUARDS: Final = (
     ),
     Guard(
         "15",
-        f"{_SSH}/ssh.py",
+        f"{_SSH}/connector.py",
         "if not target.host or not target.user:",
         "if not target.host:",
         "test_15_failure_with_empty_error_text.py::test_a_target_without_a_user_is_not_tried_as_root",
@@ -346,9 +346,9 @@ GUARDS: Final = (
     ),
     Guard(
         "35",
-        f"{_SSH}/ssh.py",
-        "credentials = read_credentials(target, self._credentials)",
-        'credentials = self.__dict__.setdefault("kept", read_credentials(target, self._credentials))',
+        f"{_SSH}/connector.py",
+        "credentials = read_credentials(target, self._credentials, self._identities)",
+        'credentials = self.__dict__.setdefault("kept", read_credentials(target, self._credentials, self._identities))',
         "test_35_cached_credentials_and_the_first_timer.py"
         "::test_each_machine_is_logged_in_to_with_its_own_key_in_any_order",
     ),
@@ -462,7 +462,7 @@ GUARDS: Final = (
     ),
     Guard(
         "also",
-        f"{_SSH}/ssh.py",
+        f"{_SSH}/host_trust.py",
         "if offered in pinned.keys:",
         "if True:",
         "test_also_pinned_key_rotated.py"

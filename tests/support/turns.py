@@ -119,6 +119,9 @@ class BrittleTransport:
 
         return _Watched(session, watched, kept=number in self.kept and not fresh)
 
+    def close(self) -> None:
+        self.inner.close()
+
 
 class _Watched:
     def __init__(self, session: Any, run: Any, *, kept: bool) -> None:

@@ -55,6 +55,9 @@ class LocalTransport:
         del fresh
         return LocalSession(target, read_become_password(target, self._credentials))
 
+    def close(self) -> None:
+        """Do nothing: there is nothing to keep."""
+
 
 class LocalSession:
     """Each run is a new shell."""
