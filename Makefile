@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-heal bench-matching chaos playground simulate lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-heal bench-matching bench-fleet chaos playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -35,6 +35,9 @@ set-up-dev: ## .venv with what developers need
 set-up-bench: ## .venv with what developers need and the engines that benchmarks compare with
 	@scripts/set-up.sh bench
 
+set-up-fleet: ## .venv-fleet with the peers of bench-fleet (one of them needs another paramiko than ours)
+	@scripts/set-up-fleet.sh
+
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
 
@@ -47,6 +50,9 @@ bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the ve
 bench-matching: set-up-bench ## rules and incidents: ours and the peers side by side (about 8 minutes; MATCHING="--quick": 1)
 	@$(BIN)/python -m benchmarks.matching $(MATCHING)
 
+bench-fleet: set-up-system set-up-bench set-up-fleet ## as root: a fleet scanned by us and by Ansible and others (about an hour; FLEET="--quick": 2 minutes)
+	@$(BIN)/python -m benchmarks.fleet $(FLEET)
+
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground
 
@@ -57,5 +63,5 @@ lock: set-up-dev ## re-lock requirements/*.lock after a change of dependencies (
 	@scripts/lock.sh $(LOCK)
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-fleet .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
