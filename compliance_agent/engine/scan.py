@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.bundle import compile_bundle, parse_bundle
+from compliance_agent.domain.bundle import QUICK_S, compile_bundle, parse_bundle
 from compliance_agent.domain.catalogue import HOST_STEP
 from compliance_agent.domain.facts import FactError
 from compliance_agent.domain.observation import Observation, Verdict
@@ -145,17 +145,21 @@ def run_bundle(
 ) -> tuple[dict[str, StepResult], RunResult]:
     """Run steps as one bundle in a session; return one result for each step, and the raw run.
 
+    Steps that go on after a failure are checks, which change nothing: they have a quick pass first.
+
     Raises:
         TransportError: The conversation broke.
 
     """
     nonce = engine.ids.nonce()
     cap = engine.limits.output_max_bytes
-    script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure)
+    quick = not stop_on_failure
+    script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure, quick=quick)
+    slack_s = _SLACK_S + (QUICK_S if quick else 0)
     run = session.run(
         script,
-        timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S),
-        output_max_bytes=len(steps) * (cap * 3 + 8_192),
+        timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + slack_s),
+        output_max_bytes=len(steps) * (cap * 3 + 8_192) + 1_048_576,
     )
     step_ids = [step.step_id for step in steps]
     return parse_bundle(run.stdout, nonce=nonce, step_ids=step_ids, output_max_bytes=cap), run
