@@ -236,10 +236,10 @@ def test_a_step_reports_the_same_in_the_quick_pass_as_alone(script: str, shell: 
         assert quick[name].trouble() == alone[name].trouble()
 
 
-def _runs(tmp_path, *scripts: str, **more: bool) -> list[str]:
+def _runs(tmp_path, *scripts: str, quick: bool = False):
     log = tmp_path / "log"
     steps = [BundleStep(f"s{n}", f"echo s{n} >>{log}; {script}") for n, script in enumerate(scripts)]
-    run(*steps, **more)
+    run(*steps, quick=quick)
     return log.read_text().split()
 
 
