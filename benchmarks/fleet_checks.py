@@ -100,6 +100,6 @@ def write_work(fleet: Fleet) -> None:
     for check in engine.checks_for(target):
         steps.extend(check.detect_steps(engine.parameters_for(target, check)))
     nonce = engine.ids.nonce()
-    (fleet.folder / "bundle.sh").write_text(compile_bundle(steps, nonce=nonce))
+    (fleet.folder / "bundle.sh").write_text(compile_bundle(steps, nonce=nonce, quick=True))
     work = {"hosts": fleet.hosts, "commands": COMMANDS, "nonce": nonce, "frames": len(steps), "at_once": 50}
     (fleet.folder / "work.json").write_text(json.dumps(work))

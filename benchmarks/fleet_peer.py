@@ -23,7 +23,7 @@ KNOWN_HOSTS = str(FOLDER / "known_hosts")
 
 def is_good(output: str) -> bool:
     """Tell whether every frame was closed with success."""
-    closed = [line for line in output.splitlines() if line.startswith(f"{WORK['nonce']} E ")]
+    closed = [line for line in output.splitlines() if line.startswith(f"F {WORK['nonce']}q E ")]
     return len(closed) == WORK["frames"] and all(line.endswith(" 0") for line in closed)
 
 
@@ -102,7 +102,7 @@ def _ansible(kind: str) -> int:
                 "register": "said",
             }
         ]
-        frames = "said.stdout_lines | select('match', '" + WORK["nonce"] + " E .* 0$') | list | length"
+        frames = "said.stdout_lines | select('match', 'F " + WORK["nonce"] + "q E .* 0$') | list | length"
         tasks.append({"ansible.builtin.assert": {"that": f"({frames}) == {WORK['frames']}", "quiet": True}})
     else:
         tasks = [{module[kind]: command} for command in WORK["commands"]]

@@ -17,9 +17,10 @@ Layout of the output (one line each; ``N`` is the nonce)::
 
 A bundle that only reads (``quick``) first runs all steps in one shell, a subshell each, since starting
 processes is most of what a check costs its target. What ended there well, within the time and size of
-that pass, stands; every other step is run again, alone, as above. A step that hangs, floods or kills its
-shell ends the quick pass and so costs its neighbours time, never their result. The lines of the pass come
-first, each behind ``F``, with frames of a nonce of their own, which no step can see either.
+that pass, stands; every other step is run again, alone, as above. A step that is allowed more than
+``QUICK_STEP_S`` has no part in it. A step that hangs, floods or kills its shell ends the quick pass and so
+costs its neighbours time, never their result. The lines of the pass come first, each behind ``F``, with
+frames of a nonce of their own, which no step can see either.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ R 0
 
 QUICK_S: Final = 10
 """Seconds that the quick pass may take, all steps together."""
+
+QUICK_STEP_S: Final = 30
+"""A step that may take longer than this says of itself that it is slow, and has no part in the quick pass."""
 
 _QUICK_MAX_BYTES: Final = 262_144
 _QUICK_MARK: Final = "q"
@@ -210,11 +214,12 @@ def compile_bundle(
             raise ValueError(message)
         seen.add(step.step_id)
         library = preludes[step.prelude]
-        unless = f"well {step.step_id} || " if quick else ""
+        unless = f"well {step.step_id} || " if quick and step.timeout_s <= QUICK_STEP_S else ""
         compiled = _compile_step(step, library, output_max_bytes + 1, stop_on_failure=stop_on_failure)
         parts.append(f"{unless}{compiled}")
-    if quick:
-        parts.insert(1, _compile_quick_pass(steps, f"{nonce}{_QUICK_MARK}"))
+    fast = [step for step in steps if step.timeout_s <= QUICK_STEP_S] if quick else []
+    if fast:
+        parts.insert(1, _compile_quick_pass(fast, f"{nonce}{_QUICK_MARK}"))
     parts.append("exit 0\n")
     return "".join(parts)
 

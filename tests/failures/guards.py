@@ -80,22 +80,22 @@ GUARDS: Final = (
     Guard(
         "04",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
+        "with engine.open(target, fresh=fresh) as session:",
         'with scan_target.__dict__.setdefault("kept", engine.open(target)) as session:',
         "test_04_stale_session.py::test_after_a_session_broke_the_next_turn_has_one_of_its_own",
     ),
     Guard(
         "05",
         f"{_ENGINE}/scan.py",
-        "timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S),",
+        "timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + slack_s),",
         "timeout_s=60,",
         "test_05_limits_too_short.py::test_a_slow_machine_is_waited_for_as_long_as_its_step_says[110-120]",
     ),
     Guard(
         "06",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
-        "if session := engine.open(target):",
+        "with engine.open(target, fresh=fresh) as session:",
+        "if session := engine.open(target, fresh=fresh):",
         "test_06_a_shell_for_every_command.py::test_a_session_that_broke_is_closed_too",
     ),
     Guard(

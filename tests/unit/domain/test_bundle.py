@@ -319,3 +319,11 @@ def test_who_kills_the_watch_over_the_quick_pass_frees_no_other_step_from_its_li
     results = run(*steps, quick=True)
     assert results["hangs"].timed_out
     assert results["good"].succeeded
+
+
+@pytest.mark.parametrize(("timeout_s", "times"), [(30, 2), (31, 1)])
+def test_a_step_that_is_allowed_long_has_no_part_in_the_quick_pass(tmp_path, timeout_s: int, times: int) -> None:
+    log = tmp_path / "log"
+    results = run(BundleStep("slow", f"echo x >>{log}; exit 3", timeout_s=timeout_s), BundleStep("a", ":"), quick=True)
+    assert log.read_text() == "x\n" * times
+    assert results["slow"].exit_code == 3
