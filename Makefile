@@ -1,6 +1,7 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-system bench-flywheel bench-heal bench-matching chaos playground simulate lock clean
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-flywheel bench-heal bench-matching bench-fleet \
+	chaos playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -9,7 +10,7 @@ TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps nix-instantiate m
 PYTEST ?=
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: set-up ## set up, then plan this very machine: read-only, nothing is changed
 	@$(BIN)/compliance-agent plan --local; code=$$?; case $$code in \
@@ -35,6 +36,9 @@ set-up-dev: ## .venv with what developers need
 set-up-bench: ## .venv with what developers need and the engines that benchmarks compare with
 	@scripts/set-up.sh bench
 
+set-up-fleet: ## .venv-fleet with the peers of bench-fleet (one of them needs another paramiko than ours)
+	@scripts/set-up-fleet.sh
+
 set-up-system: ## the system packages of the tests (as root; anybody else is told what is missing)
 	@scripts/system-packages.sh $(TEST_COMMANDS)
 
@@ -50,6 +54,9 @@ bench-matching: set-up-bench ## rules and incidents: ours and the peers side by 
 bench-flywheel: set-up-dev ## what the flywheel promotes and demotes, by simulation (about 2 minutes)
 	@$(BIN)/python -m benchmarks.flywheel $(FLYWHEEL)
 
+bench-fleet: set-up-system set-up-bench set-up-fleet ## as root: a fleet scanned by us and by Ansible and others (about an hour; FLEET="--quick": 2 minutes)
+	@$(BIN)/python -m benchmarks.fleet $(FLEET)
+
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground
 
@@ -60,5 +67,5 @@ lock: set-up-dev ## re-lock requirements/*.lock after a change of dependencies (
 	@scripts/lock.sh $(LOCK)
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-fleet .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,5 +17,6 @@ compile() {
 compile "$@" --output-file requirements/runtime.lock requirements/build.in pyproject.toml
 compile "$@" --constraint requirements/runtime.lock --extra central --extra dev \
   --output-file requirements/dev.lock requirements/build.in pyproject.toml
+compile "$@" --output-file requirements/fleet.lock requirements/fleet.in
 compile "$@" --constraint requirements/dev.lock --extra bench \
   --output-file requirements/bench.lock requirements/build.in pyproject.toml

@@ -24,6 +24,7 @@ __all__ = ["HostKey", "KnownHosts", "PinnedKeys", "fetch_host_keys", "fingerprin
 _SSH_PORT: Final = 22
 _NAME: Final = re.compile(r"^[A-Za-z0-9_.:%-]{1,255}$")
 _FIELDS: Final = 3
+_REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,16 @@ class PinnedKeys:
 
     Attributes:
         keys: Any of these is trusted.
-        revoked: None of these is, even if it is pinned too.
+        revoked: None of these is, even if it is pinned too, or signed.
         sources: Where each of ``keys`` stands, ``file:line``, for people.
+        authorities: Whose certificates for this host are trusted (``@cert-authority``).
 
     """
 
     keys: tuple[HostKey, ...] = ()
     revoked: tuple[HostKey, ...] = ()
     sources: tuple[str, ...] = ()
+    authorities: tuple[HostKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class _Entry:
     names: str
     key_text: str
     source: str
-    revoked: bool
+    marker: str
 
 
 @dataclass(slots=True)
@@ -97,15 +100,15 @@ class KnownHosts:
         name = host_pattern(host, port)
         entries = [*table.by_name.get(name, ()), *(entry for entry in table.searched if _matches(entry.names, name))]
         keys: dict[HostKey, str] = {}
-        revoked: list[HostKey] = []
+        marked: dict[str, list[HostKey]] = {_REVOKED: [], _AUTHORITY: []}
         for entry in entries:
             with contextlib.suppress(ValueError):
                 key = HostKey.from_base64(entry.key_text)
-                if entry.revoked:
-                    revoked.append(key)
+                if entry.marker:
+                    marked[entry.marker].append(key)
                 else:
                     keys.setdefault(key, entry.source)
-        return PinnedKeys(tuple(keys), tuple(revoked), tuple(keys.values()))
+        return PinnedKeys(tuple(keys), tuple(marked[_REVOKED]), tuple(keys.values()), tuple(marked[_AUTHORITY]))
 
     def _refresh(self) -> _Table:
         with self._lock:
@@ -215,14 +218,12 @@ def _read(path: Path, table: _Table) -> None:
 
 def _add(table: _Table, words: list[str], source: str) -> None:
     marker = words.pop(0) if words[0].startswith("@") else ""
-    if marker == "@cert-authority":
-        table.notes.append(f"{source}: certificate authorities are not used; pin the host's own key")
-    elif marker not in {"", "@revoked"}:
+    if marker not in {"", _REVOKED, _AUTHORITY}:
         table.notes.append(f"{source}: unknown marker {marker}")
     elif len(words) < _FIELDS:
         table.notes.append(f"{source}: not a known_hosts line")
     else:
-        entry = _Entry(words[0], words[2], source, revoked=bool(marker))
+        entry = _Entry(words[0], words[2], source, marker)
         try:
             HostKey.from_base64(entry.key_text)
         except ValueError as error:

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from compliance_agent.domain.runbook import Model
-from compliance_agent.wire.target_document import PathText
 from compliance_agent.wire.validation import RefusedError
+from compliance_agent.wire.way_entry import PathText
 
 _PORT_MAX: Final = 65_535
 

@@ -270,9 +270,13 @@ def assemble(settings: Settings, *, access: Access, events: Events) -> Iterator[
     """
     content = load_content(settings)
     store = _open_store(settings, access, events)
+    agent: Agent | None = None
     try:
-        yield Agent(settings, _engine(settings, content, store, events), store)
+        agent = Agent(settings, _engine(settings, content, store, events, _transports(settings)), store)
+        yield agent
     finally:
+        if agent is not None:
+            close_transports(agent.engine)
         if not isinstance(store, MemoryStore):
             store.close()
 
@@ -286,9 +290,26 @@ def rebuild(agent: Agent, settings: Settings) -> Engine:
         InputError: Settings, rules or runbooks are malformed.
 
     """
-    agent.engine = _engine(settings, load_content(settings), agent.store, agent.engine.events)
+    old, content = agent.engine, load_content(settings)
+    transports = _transports(settings)
+    if _connects_as(agent.settings) == _connects_as(settings):  # what is kept goes on being of use
+        transports = {**transports, **old.transports}
+    agent.engine = _engine(settings, content, agent.store, old.events, transports)
+    if transports.get(TransportKind.SSH) is not old.transports.get(TransportKind.SSH):
+        close_transports(old)
     agent.settings = settings
     return agent.engine
+
+
+def close_transports(engine: Engine) -> None:
+    """Close the connections that an engine keeps."""
+    for transport in engine.transports.values():
+        transport.close()
+
+
+def _connects_as(settings: Settings) -> object:
+    """Return all settings that a transport is made of; the ways through jump hosts belong to the targets."""
+    return settings.ssh.model_dump(exclude={"jump_hosts"}), settings.known_hosts_paths
 
 
 def _open_store(settings: Settings, access: Access, events: Events) -> MemoryStore | Reader:
@@ -337,13 +358,19 @@ def open_recording(
     return store
 
 
-def _engine(settings: Settings, content: Content, store: MemoryStore | Reader, events: Events) -> Engine:
+def _engine(
+    settings: Settings,
+    content: Content,
+    store: MemoryStore | Reader,
+    events: Events,
+    transports: Mapping[TransportKind, Transport],
+) -> Engine:
     ids = SystemIds()
     return Engine(
         catalogue=content.catalogue,
         rules=content.rules,
         quarantined=content.quarantined,
-        transports=_transports(settings),
+        transports=transports,
         store=store,  # type: ignore[arg-type]  # every store but the bare Reader has the write side
         ids=ids,
         reporter=_reporter(settings, content, ids),
@@ -375,7 +402,11 @@ def _transports(settings: Settings) -> Mapping[TransportKind, Transport]:
             connect_timeout_s=settings.ssh.connect_timeout_s,
             banner_timeout_s=settings.ssh.banner_timeout_s,
             auth_timeout_s=settings.ssh.auth_timeout_s,
+            channel_timeout_s=settings.ssh.channel_timeout_s,
             keepalive_s=settings.ssh.keepalive_s,
+            idle_limit_s=settings.ssh.idle_limit_s,
+            age_limit_s=settings.ssh.relogin_s,
+            kept_max=settings.ssh.kept_max,
         )
         transports[TransportKind.SSH] = SshTransport(options, KnownHosts(settings.known_hosts_paths), credentials)
     return transports

@@ -10,7 +10,7 @@ from compliance_agent.app.alert_settings import check_url
 from compliance_agent.domain.outbox import OutboxLimits
 from compliance_agent.domain.runbook import Model
 from compliance_agent.domain.uplink import SendPolicy
-from compliance_agent.wire.target_document import PathText
+from compliance_agent.wire.way_entry import PathText
 
 APPLIANCE_ID: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _LIMITS: Final = OutboxLimits()

@@ -34,6 +34,15 @@ _POLL_S = 0.2
 _REFUSED_MAX_S = 3_600.0
 """Longest pause between two tries of a login that is refused, in seconds."""
 
+_SILENT_MAX_S = 600.0
+"""Longest pause between two tries of a machine that lets us wait, in seconds."""
+
+_SILENT_TRIES = 3
+"""So often a machine may let us wait before it is asked more seldom: each try holds a worker until a deadline."""
+
+_SHUT = frozenset({TransportFault.AUTH_FAILED, TransportFault.HOST_KEY_CHANGED, TransportFault.HOST_KEY_UNKNOWN})
+"""What only a person can mend; trying on locks accounts, or speaks to an impostor."""
+
 _RELOAD_CHECK_S = 2.0
 """How often the settings are looked at for changes, in seconds."""
 
@@ -91,10 +100,11 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A login that was refused: how long to leave the target alone, and until when."""
+    """A target that refused us or let us wait: how long to leave it alone, until when, and how often by now."""
 
     pause_s: float
     until_s: float
+    times: int = 1
 
 
 @dataclass
@@ -205,14 +215,30 @@ class Daemon:
             self.events.emit("turn.failed", target=target.target_id, error=f"{type(error).__name__}: {error}")
 
     def _remember_refusal(self, turn: Turn) -> None:
-        """Ask a target that refused the login ever more seldom: a wrong password, repeated, locks the account."""
+        """Ask a target that is shut ever more seldom: a wrong password, repeated, locks the account.
+
+        So too, after some tries, one that lets us wait. One that answers at once, if only to say no, costs nobody
+        anything, and is asked as often as ever.
+        """
         name = turn.scan.target.target_id
-        if turn.scan.unreached is None or turn.scan.unreached.fault is not TransportFault.AUTH_FAILED:
+        fault = turn.scan.unreached.fault if turn.scan.unreached else None
+        before = self._refused.get(name)
+        if fault is TransportFault.TIMED_OUT:
+            self._refused[name] = self._after_silence(before)
+            return
+        if fault not in _SHUT:
             self._refused.pop(name, None)
             return
-        before = self._refused.get(name)
+        before = before if before and before.pause_s else None
         pause_s = min(_REFUSED_MAX_S, 2 * (before.pause_s if before else self.work.schedule.interval_s))
         self._refused[name] = _Refusal(pause_s, self.monotonic() + pause_s)
+
+    def _after_silence(self, before: _Refusal | None) -> _Refusal:
+        times = before.times + 1 if before else 1
+        interval_s = self.work.schedule.interval_s
+        doubled_s = interval_s * 2 ** min(times - _SILENT_TRIES, 30) if times > _SILENT_TRIES else 0.0
+        pause_s = min(doubled_s, max(_SILENT_MAX_S, interval_s))
+        return _Refusal(pause_s, self.monotonic() + pause_s, times)
 
     def _start_chore(self, name: str, chore: Callable[[], None], pool: ThreadPoolExecutor) -> None:
         before = self._chores.get(name)

@@ -14,8 +14,9 @@ from compliance_agent.domain.gate import BlastLimits, FlapPolicy, GatePolicy
 from compliance_agent.domain.gate.damping import FAST, SLOW, Damping
 from compliance_agent.domain.gate.windows import DAYS, MaintenanceWindow
 from compliance_agent.domain.runbook import Model
-from compliance_agent.wire.target_document import PathText, Wildcard
+from compliance_agent.wire.target_document import Wildcard
 from compliance_agent.wire.validation import RefusedError
+from compliance_agent.wire.way_entry import PathText
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.policy import Disruption

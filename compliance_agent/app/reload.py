@@ -69,6 +69,7 @@ class Reloader:
 
     def _look(self) -> tuple[tuple[str, int, int, int], ...]:
         files = [Path(self._settings.source), *self._settings.rule_paths, *self._settings.runbook_paths]
+        files += self._settings.known_hosts_paths
         if self._settings.state_dir is not None:
             files.append(managed_targets_path(self._settings.state_dir))
         return tuple(_stamp(file) for path in files for file in _files_of(path))

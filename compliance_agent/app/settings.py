@@ -24,23 +24,23 @@ from compliance_agent.app.control_plane_settings import ControlPlaneSettings, Ou
 from compliance_agent.app.evidence import EvidenceSettings
 from compliance_agent.app.gate_settings import GateSettings
 from compliance_agent.app.parameter_checks import table_problems
+from compliance_agent.app.ssh_settings import SshSettings, resolved_targets, way_problems
 from compliance_agent.domain.runbook import Model
 from compliance_agent.domain.target import Mode
 from compliance_agent.errors import InputError
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.located import Located, render_path
 from compliance_agent.wire.target_document import (
-    BASE,
     ModeText,
     ParameterTable,
     RunbookId,
     TargetEntry,
-    place_path,
     secret_problems,
     target_problems,
     without_repeats,
 )
 from compliance_agent.wire.validation import RefusedError, problems_of
+from compliance_agent.wire.way_entry import BASE, place_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,16 +115,7 @@ class ScheduleSettings(Model):
         description="Random part of that pause, so that scans spread out.",
         json_schema_extra={"default": 0.1},
     )
-    workers: int = Field(default=8, ge=1, le=32, description="Targets worked on at the same time.")
-
-
-class SshSettings(Model):
-    """Deadlines of SSH."""
-
-    connect_timeout_s: int = Field(default=10, ge=1, le=300, description="To reach the machine.")
-    banner_timeout_s: int = Field(default=10, ge=1, le=300, description="For the server to say that it speaks SSH.")
-    auth_timeout_s: int = Field(default=15, ge=1, le=300, description="To log in.")
-    keepalive_s: int = Field(default=30, ge=0, le=3_600, description="Between two signs of life; 0 sends none.")
+    workers: int = Field(default=16, ge=1, le=256, description="Targets worked on at the same time.")
 
 
 class ScanSettings(Model):
@@ -166,7 +157,7 @@ class Settings(Model):
     runbooks: RunbookSettings = Field(default_factory=RunbookSettings, description="Runbooks.")
     gate: GateSettings = Field(default_factory=GateSettings, description="When healing must wait.")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When the daemon scans.")
-    ssh: SshSettings = Field(default_factory=SshSettings, description="Deadlines of SSH.")
+    ssh: SshSettings = Field(default_factory=SshSettings, description="Connections over SSH.")
     scan: ScanSettings = Field(default_factory=ScanSettings, description="Limits of a scan.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Where alerts go.")
     control_plane: ControlPlaneSettings | None = Field(
@@ -206,7 +197,7 @@ class Settings(Model):
 
     def targets(self) -> tuple[Target, ...]:
         """Return the targets of the file, then the managed ones."""
-        return tuple(entry.target(self.site_id) for entry in (*self.entries, *self._managed))
+        return resolved_targets((*self.entries, *self._managed), self.ssh.jump_hosts, self.site_id)
 
     def target_places(self) -> dict[str, str]:
         """Return where each target of the settings file stands, by id (for ``targets add``)."""
@@ -281,6 +272,10 @@ def load_settings(path: Path) -> Settings:
     if settings is not None:
         problems += _merge_managed(settings, document)
         problems += _known_hosts_problems(settings, document)
+        problems += way_problems(document, settings.entries, settings.ssh.jump_hosts)
+        if len(settings._documents) > 1:  # noqa: SLF001 - this module makes them
+            known = (*settings.entries, *settings._managed)  # noqa: SLF001 - as above
+            problems += way_problems(settings._documents[1], settings._managed, settings.ssh.jump_hosts, known)  # noqa: SLF001 - as above
     if settings is None or problems:
         raise InputError(without_repeats(problems))
     return settings
@@ -310,7 +305,9 @@ def _merge_managed(settings: Settings, document: Located) -> list[InputProblem]:
 
 def _known_hosts_problems(settings: Settings, document: Located) -> list[InputProblem]:
     """A target over SSH needs pinned host keys: the settings', or those that ``targets add`` keeps."""
-    over_ssh = [index for index, entry in enumerate(settings.entries) if entry.transport == "ssh"]
+    over_ssh = [
+        index for index, entry in enumerate(settings.entries) if entry.transport == "ssh" and not entry.host_key
+    ]
     if not over_ssh or settings.known_hosts is not None:
         return []
     if settings.state_dir is not None and holds_managed_known_hosts(settings.state_dir):

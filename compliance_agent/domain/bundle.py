@@ -14,12 +14,20 @@ Layout of the output (one line each; ``N`` is the nonce)::
     E <text>            a line of its standard error (the first and the last 1,000 bytes)
     R <code>            how it exited
     N E <step> <code>   the step is over; code 124 or 137 means that its time was up
+
+A bundle that only reads (``quick``) first runs all steps in one shell, a subshell each, since starting
+processes is most of what a check costs its target. What ended there well, within the time and size of
+that pass, stands; every other step is run again, alone, as above. A step that is allowed more than
+``QUICK_STEP_S`` has no part in it. A step that hangs, floods or kills its shell ends the quick pass and so
+costs its neighbours time, never their result. The lines of the pass come first, each behind ``F``, with
+frames of a nonce of their own, which no step can see either.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -40,14 +48,47 @@ _PATH: Final = (
 
 # Runs one step: "$1" is its script, "$2" the output cap. File descriptor 4 is the real output, 3
 # carries the exit code past the pipes. Of a flood on standard error the middle is read and dropped, so
-# that a chatty step is not killed by a closed pipe; the end stays, since the cause stands there. The
-# outer `timeout` covers this whole shell, so a child that the step leaves behind with the pipe open
-# cannot hold the session.
+# that a chatty step is not killed by a closed pipe; the end stays, since the cause stands there. Most
+# steps are silent there, and `read` sees that without a process: starting processes is most of what a
+# check costs its target. The outer `timeout` covers this whole shell, so a child that the step leaves
+# behind with the pipe open cannot hold the session.
 _STEP_SHELL: Final = r"""exec 4>&1
+e() { { head -c 1000; tail -c 1000; } | sed 's/^/E /'; }
 s=$({ { { /bin/sh -c "$1" sh </dev/null 3>&- 4>&-; printf '\nR %s\n' "$?" >&3; } | head -c "$2" |
-sed 's/^/O /' >&4; } 2>&1 | { head -c 1000; tail -c 1000; } | sed 's/^/E /'; } 3>&1)
+sed 's/^/O /' >&4; } 2>&1 | if IFS= read -r l; then { printf '%s\n' "$l"; exec cat; } | e
+elif [ "$l" ]; then printf %s "$l" | e; fi; } 3>&1)
 printf '\n%s\n' "$s"
-printf '%s\n' "$s" | grep -q '^R 0$'"""
+case "
+$s
+" in *"
+R 0
+"*) ;; *) exit 1 ;; esac"""
+
+QUICK_S: Final = 10
+"""Seconds that the quick pass may take, all steps together."""
+
+QUICK_STEP_S: Final = 30
+"""A step that may take longer than this says of itself that it is slow, and has no part in the quick pass."""
+
+_QUICK_MAX_BYTES: Final = 262_144
+_QUICK_MARK: Final = "q"
+
+# Standard input carries the script on. At its limit the pass is asked to end (TERM): its shell and its steps do,
+# and `head`, which ignores that, hands on what had ended by then. Where a child that a step left behind holds it even
+# so, it is killed two seconds later, and every step is run alone. `head` also keeps a flood out of the memory.
+_QUICK: Final = r"""I={nonce}
+s=$(printf %s {script} | timeout -k 2 {seconds} /bin/sh -c '
+trap : TERM; /bin/sh -s 2>/dev/null | {{ trap "" TERM; exec head -c {most}; }}')
+printf '%s\n' "$s" | sed 's/^/F /'
+s="$s
+"
+well() {{
+  case $s in *"
+$I E $1 0
+"*) return 0 ;; esac
+  return 1
+}}
+"""
 
 _HEADER: Final = r"""LC_ALL=C; export LC_ALL; umask 077; unset ENV BASH_ENV CDPATH
 PATH={path}; export PATH
@@ -141,6 +182,7 @@ def compile_bundle(
     nonce: str,
     output_max_bytes: int = OUTPUT_MAX_BYTES,
     stop_on_failure: bool = False,
+    quick: bool = False,
 ) -> str:
     """Return the script for ``/bin/sh -s``.
 
@@ -150,11 +192,15 @@ def compile_bundle(
         output_max_bytes: Cap of each step's standard output.
         stop_on_failure: End after the first step that does not exit with 0 (for changes), instead
             of going on (for checks).
+        quick: Run a quick pass first; a step may then run twice, so only for steps that change nothing.
 
     Raises:
-        ValueError: An id, variable name or nonce is malformed, or an id stands twice.
+        ValueError: An id, variable name or nonce is malformed, an id stands twice, or changes were to be quick.
 
     """
+    if quick and stop_on_failure:
+        message = "a change is never run twice, so it has no quick pass"
+        raise ValueError(message)
     if not _NONCE.match(nonce):
         message = "the nonce must be 16 to 64 lower-case hex digits"
         raise ValueError(message)
@@ -168,22 +214,53 @@ def compile_bundle(
             raise ValueError(message)
         seen.add(step.step_id)
         library = preludes[step.prelude]
-        parts.append(_compile_step(step, library, output_max_bytes + 1, stop_on_failure=stop_on_failure))
+        unless = f"well {step.step_id} || " if quick and step.timeout_s <= QUICK_STEP_S else ""
+        compiled = _compile_step(step, library, output_max_bytes + 1, stop_on_failure=stop_on_failure)
+        parts.append(f"{unless}{compiled}")
+    fast = [step for step in steps if step.timeout_s <= QUICK_STEP_S] if quick else []
+    if fast:
+        parts.insert(1, _compile_quick_pass(fast, f"{nonce}{_QUICK_MARK}"))
     parts.append("exit 0\n")
     return "".join(parts)
 
 
-def _compile_step(step: BundleStep, library: str, cap: int, *, stop_on_failure: bool) -> str:
+def _compile_quick_pass(steps: Sequence[BundleStep], nonce: str) -> str:
+    """Return the part of the bundle that runs all steps in one shell, the library that most share read once."""
+    ((common, _),) = Counter(step.prelude for step in steps).most_common(1) or [("", 0)]
+    parts = [f"u=$(id -u)\nN={nonce}\n"]
+    parts.extend(_compile_quick_step(step, step.prelude) for step in steps if step.prelude != common)
+    parts.append(f"eval {shlex.quote(common)}\n")
+    parts.extend(_compile_quick_step(step, "") for step in steps if step.prelude == common)
+    script = shlex.quote("".join(parts))
+    return _QUICK.format(nonce=nonce, script=script, seconds=QUICK_S, most=_QUICK_MAX_BYTES)
+
+
+def _compile_quick_step(step: BundleStep, library: str) -> str:
+    frame = f"printf '\\n%s B {step.step_id}\\n' \"$N\"\n"
+    body = f"( unset N u; {_exports(step)}eval {shlex.quote(library + step.script)} ) </dev/null\n"
+    # Whoever killed what watches over this pass has ended it: nothing would end the next one that hangs.
+    end = f'e=$?; kill -0 $PPID || exit 0; printf \'\\n%s E {step.step_id} %s\\n\' "$N" "$e"\n'
+    text = f"{frame}{body}{end}"
+    return f'if [ "$u" = 0 ]; then\n{text}fi\n' if step.needs_root else text
+
+
+def _exports(step: BundleStep) -> str:
     exports = []
     for name, value in step.environment.items():
         if not _VARIABLE.match(name) or "\0" in value:
             message = f"environment variable {name!r} of step {step.step_id} is malformed"
             raise ValueError(message)
         exports.append(f"{name}={shlex.quote(value)}; export {name}; ")
+    return "".join(exports)
+
+
+def _compile_step(step: BundleStep, library: str, cap: int, *, stop_on_failure: bool) -> str:
+    exports = _exports(step)
     privilege = "root" if step.needs_root else "user"
     call = f'step {step.step_id} {step.timeout_s} {privilege} {cap} "${library}"{shlex.quote(step.script)}'
     ending = " || exit 0" if stop_on_failure else ""
-    return f"( {''.join(exports)}{call} ){ending}\n"
+    # Only what sets variables needs a process of its own, to keep them from the next step.
+    return f"( {exports}{call} ){ending}\n" if exports else f"{call}{ending}\n"
 
 
 def parse_bundle(
@@ -199,9 +276,13 @@ def parse_bundle(
 
     """
     reader = _FrameReader(nonce.encode(), output_max_bytes)
+    quick = _QuickReader(f"{nonce}{_QUICK_MARK}".encode(), output_max_bytes)
     for line in output.split(b"\n"):
-        reader.feed(line)
-    return {step_id: reader.result(step_id) for step_id in step_ids}
+        if line.startswith(b"F ") and not reader.has_begun:
+            quick.feed(line[2:])
+        else:
+            reader.feed(line)
+    return {step_id: quick.result(step_id) or reader.result(step_id) for step_id in step_ids}
 
 
 @dataclass(slots=True)
@@ -221,7 +302,41 @@ def _is_code(text: bytes) -> bool:
     return text.isdigit() and len(text) <= _CODE_DIGITS_MAX
 
 
+class _QuickReader:
+    """Reads the quick pass, whose frames hold bare output. Only what ended well counts."""
+
+    def __init__(self, nonce: bytes, output_max_bytes: int) -> None:
+        self._prefix = nonce + b" "
+        self._cap = output_max_bytes
+        self._step = b""
+        self._lines: list[bytes] = []
+        self._outputs: dict[str, bytes] = {}
+
+    def feed(self, line: bytes) -> None:
+        if not line.startswith(self._prefix):
+            self._lines.append(line)
+            return
+        words = line.split(b" ")
+        if words[1:] == [b"E", self._step, b"0"]:
+            lines = self._lines[:-1] if self._lines and not self._lines[-1] else self._lines
+            self._outputs[self._step.decode("ascii", "replace")] = b"\n".join(lines)
+        self._step = words[2] if len(words) == _FRAME_WORDS and words[1] == b"B" else b""
+        self._lines = []
+
+    def result(self, step_id: str) -> StepResult | None:
+        output = self._outputs.get(step_id)
+        if output is None:
+            return None
+        text = printable(output[: self._cap].decode("utf-8", "replace"))
+        return StepResult(step_id, 0, text, finished=True, truncated=len(output) > self._cap)
+
+
 class _FrameReader:
+    @property
+    def has_begun(self) -> bool:
+        """Whether a frame was seen."""
+        return bool(self._frames)
+
     def __init__(self, nonce: bytes, output_max_bytes: int) -> None:
         self._prefix = nonce + b" "
         self._cap = output_max_bytes

@@ -71,6 +71,9 @@ class Target:
         user: Login name for ``ssh``.
         identity_file: Path of a private key, or ``None``.
         password_file: Path of a file that holds the login password, or ``None``.
+        certificate_file: Path of the private key's OpenSSH certificate, or ``None``.
+        host_key: Fingerprint (``SHA256:...``) of the only host key to trust; empty leaves it to ``known_hosts``.
+        via: The jump host to go through, or ``None``.
         become: How to gain root when the login is not root.
         become_password_file: Path of a file that holds the sudo password, or ``None``.
         mode: This target's own mode (the site's and the runbook's count too).
@@ -89,6 +92,9 @@ class Target:
     user: str = ""
     identity_file: str | None = None
     password_file: str | None = None
+    certificate_file: str | None = None
+    host_key: str = ""
+    via: Target | None = None
     become: Become = Become.NONE
     become_password_file: str | None = None
     mode: Mode = Mode.ENFORCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from compliance_agent.domain.bundle import compile_bundle, parse_bundle
+from compliance_agent.domain.bundle import QUICK_S, compile_bundle, parse_bundle
 from compliance_agent.domain.catalogue import HOST_STEP
 from compliance_agent.domain.facts import FactError
 from compliance_agent.domain.observation import Observation, Verdict
@@ -58,16 +58,19 @@ class TargetScan:
     duration_s: float = 0.0
 
 
-def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime) -> TargetScan:
-    """Run the detect half of ``checks`` on ``target`` in one fresh session. Changes nothing.
+def scan_target(
+    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime, fresh: bool = False
+) -> TargetScan:
+    """Run the detect half of ``checks`` on ``target`` in one session. Changes nothing.
+
+    ``fresh`` logs in anew even where a connection was kept.
 
     A target that cannot be reached gives a scan with ``unreached`` and no observation; this
     function raises no transport error.
     """
     engine.events.emit("scan.started", target=target.target_id, address=target.address, checks=len(checks))
     try:
-        with engine.open(target) as session:
-            scan = _scan(engine, target, session, checks, now)
+        scan = _scan_or_again(engine, target, checks, now, fresh=fresh)
     except (TransportError, CredentialError) as error:
         unreached = unreached_by(error)
         engine.events.emit("scan.unreached", target=target.target_id, fault=unreached.fault, reason=unreached.message)
@@ -76,6 +79,21 @@ def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook
         "scan.finished", target=target.target_id, duration_s=round(scan.duration_s, 3), **_counts(scan.observations)
     )
     return scan
+
+
+def _scan_or_again(
+    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], now: datetime, *, fresh: bool
+) -> TargetScan:
+    """Scan; where a connection from before breaks, once more over a new one. Only detection is ever repeated."""
+    with engine.open(target, fresh=fresh) as session:
+        try:
+            return _scan(engine, target, session, checks, now)
+        except TransportError as error:
+            if not session.kept or error.fault is not TransportFault.CLOSED:
+                raise
+            engine.events.emit("scan.reconnects", target=target.target_id, reason=printable(error.message))
+    with engine.open(target, fresh=True) as session:
+        return _scan(engine, target, session, checks, now)
 
 
 def unreached_by(error: ComplianceAgentError) -> Unreached:
@@ -127,17 +145,21 @@ def run_bundle(
 ) -> tuple[dict[str, StepResult], RunResult]:
     """Run steps as one bundle in a session; return one result for each step, and the raw run.
 
+    Steps that go on after a failure are checks, which change nothing: they have a quick pass first.
+
     Raises:
         TransportError: The conversation broke.
 
     """
     nonce = engine.ids.nonce()
     cap = engine.limits.output_max_bytes
-    script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure)
+    quick = not stop_on_failure
+    script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure, quick=quick)
+    slack_s = _SLACK_S + (QUICK_S if quick else 0)
     run = session.run(
         script,
-        timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S),
-        output_max_bytes=len(steps) * (cap * 3 + 8_192),
+        timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + slack_s),
+        output_max_bytes=len(steps) * (cap * 3 + 8_192) + 1_048_576,
     )
     step_ids = [step.step_id for step in steps]
     return parse_bundle(run.stdout, nonce=nonce, step_ids=step_ids, output_max_bytes=cap), run

@@ -11,38 +11,15 @@ from compliance_agent.domain.runbook import RUNBOOK_ID, Model
 from compliance_agent.domain.target import Become, CheckSelection, Mode, Platform, Target, TransportKind
 from compliance_agent.errors import InputError
 from compliance_agent.wire.validation import RefusedError, names_a_secret, problems_of
+from compliance_agent.wire.way_entry import BASE, FINGERPRINT, TARGET_ID, PathText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from pydantic import ValidationInfo
 
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.errors import InputProblem
     from compliance_agent.wire.located import Located, Path
 
-BASE: Final = "base"
-"""Key of the validation context: the absolute folder that relative paths are relative to."""
-
-TARGET_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-
-
-def place_path(text: str, info: ValidationInfo) -> str:
-    """Return a path as an absolute one, relative ones taken from the context's base.
-
-    Raises:
-        RefusedError: It is empty, holds a line break or NUL (a key pasted in?), or begins with ``~``.
-
-    """
-    if not text or any(character in text for character in "\n\r\0"):
-        raise RefusedError("a path is one line of text", "name a file; its content does not stand here")
-    if text.startswith("~"):
-        raise RefusedError("~ is not expanded, since the service has no home", "write the path from / on")
-    base = str((info.context or {}).get(BASE, "/"))
-    return text if text.startswith("/") else f"{base.rstrip('/')}/{text.removeprefix('./')}"
-
-
-PathText = Annotated[str, AfterValidator(place_path)]
 RunbookId = Annotated[str, Field(pattern=RUNBOOK_ID.pattern)]
 ParameterTable = dict[RunbookId, dict[str, Any]]
 Wildcard = Annotated[str, Field(min_length=1, max_length=128)]
@@ -83,6 +60,17 @@ class TargetEntry(Model):
     password_file: PathText | None = Field(
         default=None, description="Path of a file that holds the login password; for ssh only."
     )
+    certificate_file: PathText | None = Field(
+        default=None, description="Path of the private key's OpenSSH certificate; for ssh only."
+    )
+    host_key: str = Field(
+        default="",
+        pattern=f"^$|{FINGERPRINT}",
+        description="Fingerprint of the only host key to trust (SHA256:...), instead of known_hosts; for ssh only.",
+    )
+    via: str = Field(
+        default="", pattern=f"^$|{TARGET_ID}", description="Go through this jump host or target, by its id; ssh only."
+    )
     become: Literal["none", "sudo"] = Field(default="none", description="How to gain root after the login.")
     become_password_file: PathText | None = Field(
         default=None, description="Path of a file that holds the sudo password."
@@ -98,8 +86,8 @@ class TargetEntry(Model):
         default_factory=dict, description="Parameter values for this target: runbook id, then name and value."
     )
 
-    def target(self, site_id: str) -> Target:
-        """Return the domain's target."""
+    def target(self, site_id: str, via: Target | None = None) -> Target:
+        """Return the domain's target; ``via`` is the jump host that the entry names."""
         return Target(
             target_id=self.id,
             site_id=site_id,
@@ -110,6 +98,9 @@ class TargetEntry(Model):
             user=self.user,
             identity_file=self.identity_file,
             password_file=self.password_file,
+            certificate_file=self.certificate_file,
+            host_key=self.host_key,
+            via=via,
             become=Become(self.become),
             become_password_file=self.become_password_file,
             mode=self.mode,
@@ -168,7 +159,7 @@ def target_problems(document: Located, *, taken: Mapping[str, str] | None = None
     return problems
 
 
-_SSH_ONLY: Final = ("host", "port", "user", "identity_file", "password_file")
+_SSH_ONLY: Final = ("host", "port", "user", "identity_file", "password_file", "certificate_file", "host_key", "via")
 
 
 def _entry_problems(document: Located, path: Path, entry: Mapping[str, JsonValue]) -> list[InputProblem]:
@@ -184,6 +175,9 @@ def _entry_problems(document: Located, path: Path, entry: Mapping[str, JsonValue
         surplus = [key for key in _SSH_ONLY if entry.get(key) is not None]
         hint = "remove it, or write transport: ssh"
         problems += [document.problem((*path, key), f"a local target takes no {key}", hint) for key in surplus]
+    if entry.get("certificate_file") and not entry.get("identity_file"):
+        message = "a certificate is of no use without its private key"
+        problems.append(document.problem((*path, "certificate_file"), message, "add identity_file"))
     if entry.get("become_password_file") and entry.get("become", "none") == "none":
         message = "a sudo password without become: sudo is never used"
         problems.append(document.problem((*path, "become_password_file"), message, "add become: sudo, or remove it"))

@@ -428,7 +428,7 @@ def test_config_show_tells_where_each_value_comes_from(inside, site):
     rows = {row["setting"]: row for row in json.loads(out)["settings"]}
     assert rows["schedule.linux_interval_s"]["value"] == "5"
     assert rows["schedule.linux_interval_s"]["origin"] == f"{site.settings}:6"
-    assert rows["schedule.workers"] == {"setting": "schedule.workers", "value": "8", "origin": "default"}
+    assert rows["schedule.workers"] == {"setting": "schedule.workers", "value": "16", "origin": "default"}
 
 
 # --- rules and runbooks ------------------------------------------------------------------------

@@ -34,17 +34,17 @@ class Bench:
         self._target = target
         self._stack = stack
 
-    def session(self, answer: FakeAnswer | None = None) -> Session:
+    def session(self, answer: FakeAnswer | None = None, *, fresh: bool = False) -> Session:
         """Open a session; ``answer`` is what the fake does, where the others really run the script."""
         if isinstance(self._transport, FakeTransport):
             self._transport.answer = lambda _target, _script: answer or FakeAnswer()
-        return self._stack.enter_context(self._transport.open(self._target))
+        return self._stack.enter_context(self._transport.open(self._target, fresh=fresh))
 
     def run(self, script: str, answer: FakeAnswer, *, timeout_s: float = 60, cap: int = 65_536) -> RunResult:
         return self.session(answer).run(script, timeout_s=timeout_s, output_max_bytes=cap)
 
 
-@pytest.fixture(params=["fake", "local", "ssh"])
+@pytest.fixture(params=["fake", "local", "ssh", "ssh, kept"])
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     local = Target("t", "site")
     with ExitStack() as stack:
@@ -54,7 +54,11 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             yield Bench(LocalTransport(), local, stack)
         else:
             server = stack.enter_context(start_sshd(tmp_path_factory.mktemp("sshd")))
-            transport = SshTransport(SshOptions(), KnownHosts.load([server.known_hosts]), CredentialReader())
+            options = SshOptions(idle_limit_s=60 if request.param == "ssh, kept" else 0)
+            transport = SshTransport(options, KnownHosts.load([server.known_hosts]), CredentialReader())
+            stack.callback(transport.close)
+            if request.param == "ssh, kept":
+                transport.open(server.target()).close()
             yield Bench(transport, server.target(), stack)
 
 
@@ -199,3 +203,7 @@ def test_many_threads_share_one_transport(bench: Bench) -> None:
     for thread in threads:
         thread.join(120)
     assert answers == [b"x\n"] * 10
+
+
+def test_a_session_that_logs_in_anew_goes_on_with_nothing(bench: Bench) -> None:
+    assert not bench.session(fresh=True).kept

@@ -80,22 +80,22 @@ GUARDS: Final = (
     Guard(
         "04",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
+        "with engine.open(target, fresh=fresh) as session:",
         'with scan_target.__dict__.setdefault("kept", engine.open(target)) as session:',
         "test_04_stale_session.py::test_after_a_session_broke_the_next_turn_has_one_of_its_own",
     ),
     Guard(
         "05",
         f"{_ENGINE}/scan.py",
-        "timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S),",
+        "timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + slack_s),",
         "timeout_s=60,",
         "test_05_limits_too_short.py::test_a_slow_machine_is_waited_for_as_long_as_its_step_says[110-120]",
     ),
     Guard(
         "06",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
-        "if session := engine.open(target):",
+        "with engine.open(target, fresh=fresh) as session:",
+        "if session := engine.open(target, fresh=fresh):",
         "test_06_a_shell_for_every_command.py::test_a_session_that_broke_is_closed_too",
     ),
     Guard(
@@ -150,9 +150,9 @@ GUARDS: Final = (
     ),
     Guard(
         "13",
-        f"{_SSH}/ssh.py",
-        "        except BaseException:\n            connection.close()\n            raise",
-        "        except BaseException:\n            raise",
+        f"{_SSH}/connector.py",
+        "            except BaseException:\n                connection.close()\n                raise",
+        "            except BaseException:\n                raise",
         "test_13_leaked_sessions.py::test_logins_that_fail_leave_nothing_open[wrong key]",
     ),
     Guard(
@@ -164,7 +164,7 @@ GUARDS: Final = (
     ),
     Guard(
         "15",
-        f"{_SSH}/ssh.py",
+        f"{_SSH}/connector.py",
         "if not target.host or not target.user:",
         "if not target.host:",
         "test_15_failure_with_empty_error_text.py::test_a_target_without_a_user_is_not_tried_as_root",
@@ -348,9 +348,9 @@ GUARDS: Final = (
     ),
     Guard(
         "35",
-        f"{_SSH}/ssh.py",
-        "credentials = read_credentials(target, self._credentials)",
-        'credentials = self.__dict__.setdefault("kept", read_credentials(target, self._credentials))',
+        f"{_SSH}/connector.py",
+        "credentials = read_credentials(target, self._credentials, self._identities)",
+        'credentials = self.__dict__.setdefault("kept", read_credentials(target, self._credentials, self._identities))',
         "test_35_cached_credentials_and_the_first_timer.py"
         "::test_each_machine_is_logged_in_to_with_its_own_key_in_any_order",
     ),
@@ -464,7 +464,7 @@ GUARDS: Final = (
     ),
     Guard(
         "also",
-        f"{_SSH}/ssh.py",
+        f"{_SSH}/host_trust.py",
         "if offered in pinned.keys:",
         "if True:",
         "test_also_pinned_key_rotated.py"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compliance_agent.domain.bundle import BundleStep
+from compliance_agent.domain.bundle import QUICK_S, BundleStep
 from compliance_agent.domain.target import TransportKind
 from compliance_agent.engine.context import Limits
 from compliance_agent.engine.scan import run_bundle
@@ -32,7 +32,7 @@ def test_a_slow_machine_is_waited_for_as_long_as_its_step_says(tmp_path: Path, n
         _, run = run_bundle(world.engine, session, steps, timeout_s=limit_s)
         assert not run.timed_out
     (script,) = [script for _, script in transport.scripts]
-    assert re.search(rf"(?m)^\( step slow {needs_s} ", script)
+    assert re.search(rf"(?m)^step slow {needs_s} ", script)
 
 
 def test_a_step_without_end_does_not_hold_the_session_for_ever(tmp_path: Path) -> None:
@@ -42,4 +42,4 @@ def test_a_step_without_end_does_not_hold_the_session_for_ever(tmp_path: Path) -
     with world.engine.open(world.target) as session:
         _, run = run_bundle(world.engine, session, [BundleStep("hangs", "true", timeout_s=30)], timeout_s=120)
     assert run.timed_out
-    assert run.duration_s <= 40
+    assert run.duration_s <= 30 + 10 + QUICK_S  # its own time, some slack, and the pass before it

@@ -34,6 +34,13 @@ def test_in_a_day_a_machine_that_refuses_is_asked_thirty_times_instead_of_720(tm
     assert all(turn.outcomes == () for _, turn in turns)
 
 
+def test_a_machine_with_another_host_key_is_asked_as_seldom(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    changed = TransportError(TransportFault.HOST_KEY_CHANGED, "its key has changed", hint="find out why")
+    world.with_engine(transports={TransportKind.LOCAL: FakeTransport(faults={"ws01": changed})})
+    assert 24 <= len(run_schedule(world.engine, [Target("ws01", "clinic")], until_s=DAY_S, step_s=30)) <= 30
+
+
 def test_the_machine_beside_it_is_asked_as_often_as_ever(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     gone = TransportError(TransportFault.REFUSED, "nobody listens there", retryable=True)

@@ -1,7 +1,8 @@
 """Failure 35: cached Windows credentials hid the Linux ones; and a first scan without targets used up the timer.
 
-Here credentials are read for each target at each login and kept nowhere, and a target that is added has its first
-turn at once, however the appliance began. Issue 7 adds the Windows credentials.
+Here each login uses the files that its own target names, as they are then (a parsed key is kept only while its file
+is the same), and a target that is added has its first turn at once, however the appliance began. Issue 7 adds the
+Windows credentials.
 """
 
 from __future__ import annotations

@@ -89,6 +89,49 @@ def saying(text: bytes) -> Callable[[socket.socket, threading.Event], None]:
     return behaviour
 
 
+class Relay:
+    """A behaviour: relay every connection to a real server, until its cable is pulled."""
+
+    def __init__(self, port: int) -> None:
+        """Relay to ``port`` of 127.0.0.1."""
+        self._port = port
+        self._cut = threading.Event()
+
+    def pull_cable(self) -> None:
+        """Carry nothing more over the connections of now, and tell neither side of any end."""
+        self._cut.set()
+        self._cut = threading.Event()
+
+    def __call__(self, connection: socket.socket, over: threading.Event) -> None:
+        """Carry bytes both ways; the test's end frees what is cut."""
+        cut = self._cut
+        with socket.create_connection(("127.0.0.1", self._port)) as server:
+            upward = threading.Thread(target=_carry, args=(connection, server, cut, over))
+            upward.start()
+            _carry(server, connection, cut, over)
+            upward.join()
+
+
+def _carry(source: socket.socket, sink: socket.socket, cut: threading.Event, over: threading.Event) -> None:
+    source.settimeout(0.1)
+    while not over.is_set():
+        try:
+            data = source.recv(65_536)
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+        if cut.is_set():
+            over.wait()
+        elif not data:
+            break
+        else:
+            with contextlib.suppress(OSError):
+                sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
+
+
 def dropping_first(port: int) -> Callable[[socket.socket, threading.Event], None]:
     """Return a behaviour: hang up on the first connection, relay the later ones to a real server."""
     seen: list[socket.socket] = []

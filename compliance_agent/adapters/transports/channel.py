@@ -6,12 +6,11 @@ import select
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import paramiko
 
 from compliance_agent.adapters.transports.capture import CappedBuffer
-
-if TYPE_CHECKING:
-    import paramiko
 
 _CHUNK_BYTES: Final = 131_072
 _IDLE_POLL_S: Final = 0.1
@@ -99,6 +98,13 @@ class ChannelPump:
             self._stdin_open = False
 
     def _drain(self) -> bool:
+        try:
+            return self._receive()
+        except (OSError, EOFError, paramiko.SSHException):
+            # Receiving also sends (room for more); where that breaks, the channel is about to be closed.
+            return False
+
+    def _receive(self) -> bool:
         received = False
         if self._channel.recv_ready():
             chunk = self._channel.recv(_CHUNK_BYTES)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import paramiko
 
+from compliance_agent.adapters.transports.certificate import SUFFIX
 from compliance_agent.adapters.transports.host_key import HostKey
 from compliance_agent.adapters.transports.network import dial
 from compliance_agent.adapters.transports.watchdog import WATCHDOG
 from compliance_agent.errors import TransportError, TransportFault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from compliance_agent.adapters.transports.network import PeekedSocket
 
@@ -34,6 +35,9 @@ _DISABLED: Final = {
 }
 _RSA_SIGNATURES: Final = ("rsa-sha2-512", "rsa-sha2-256")
 _JOIN_S: Final = 2.0
+_TRIES: Final = 5
+_FIRST_PAUSE_S: Final = 0.25
+_EXCEEDED: Final = b"Exceeded MaxStartups"
 
 
 class Conversation(paramiko.Transport):
@@ -62,12 +66,14 @@ class Connection:
         sock: Its TCP socket.
         transport: Paramiko's side of it; one thread.
         host_key: What the peer proved to hold. Whether to trust it is the caller's question.
+        certificate: The OpenSSH certificate that the key came in, as it travels; empty for a bare key.
 
     """
 
     sock: PeekedSocket
     transport: Conversation
     host_key: HostKey
+    certificate: bytes = b""
 
     def close(self) -> None:
         """Free the socket and the thread. May be called twice."""
@@ -75,17 +81,22 @@ class Connection:
 
 
 def connect(
-    host: str, port: int, *, connect_timeout_s: float, banner_timeout_s: float, key_types: Sequence[str] = ()
+    address: str,
+    dialler: Callable[[float], PeekedSocket],
+    *,
+    connect_timeout_s: float,
+    banner_timeout_s: float,
+    key_types: Sequence[str] = (),
 ) -> Connection:
     """Return a connection after the key exchange.
 
-    A peer that hangs up before it says anything is tried once more, after a random pause: SSH
-    servers drop connections at random when many begin at once (``MaxStartups``).
+    A peer that hangs up before it says anything is tried again, up to five times, after random pauses that grow:
+    SSH servers drop connections at random when many begin at once (``MaxStartups``).
 
     Args:
-        host: Name or address.
-        port: TCP port.
-        connect_timeout_s: For name lookup and TCP, both tries together.
+        address: For messages.
+        dialler: Returns a new connected socket within the seconds given.
+        connect_timeout_s: For name lookup and TCP, all tries and pauses together.
         banner_timeout_s: For version and key exchange, each try.
         key_types: Types of host key to ask for first.
 
@@ -94,16 +105,17 @@ def connect(
 
     """
     deadline = time.monotonic() + connect_timeout_s
-    sock = dial(host, port, timeout_s=connect_timeout_s)
-    try:
-        return _shake_hands(sock, f"{host}:{port}", banner_timeout_s, key_types, only=False)
-    except _DroppedEarlyError:
-        pause_s = random.uniform(0.1, 0.5)  # noqa: S311 -- spreads load, guards nothing
-        if time.monotonic() + pause_s >= deadline:
-            raise
-    time.sleep(pause_s)
-    sock = dial(host, port, timeout_s=deadline - time.monotonic())
-    return _shake_hands(sock, f"{host}:{port}", banner_timeout_s, key_types, only=False)
+    for attempt in range(_TRIES):
+        sock = dialler(max(deadline - time.monotonic(), 0.001))
+        try:
+            return _shake_hands(sock, address, banner_timeout_s, key_types, only=False)
+        except _DroppedEarlyError:
+            # Random, so that those who were dropped together do not come back together.
+            pause_s = _FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 -- guards nothing
+            if attempt + 1 == _TRIES or time.monotonic() + pause_s >= deadline:
+                raise
+        time.sleep(pause_s)
+    raise AssertionError  # the last try returns or raises
 
 
 def host_keys(host: str, port: int, *, timeout_s: float) -> list[HostKey]:
@@ -167,7 +179,9 @@ def _shake_hands(
             transport.banner_timeout = transport.handshake_timeout = timeout_s + 1
             _prefer(transport, key_types, only=only)
             transport.start_client()
-            return Connection(sock, transport, HostKey.from_blob(transport.get_remote_server_key().asbytes()))
+            key = transport.get_remote_server_key()
+            certificate = key.public_blob.key_blob if key.public_blob else b""
+            return Connection(sock, transport, HostKey.from_blob(key.asbytes()), certificate)
         except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
             tear_down(transport, sock)
             raise _fault(sock.head, address, timeout_s, error, timed_out=guard.fired) from error
@@ -180,7 +194,7 @@ def _prefer(transport: paramiko.Transport, key_types: Sequence[str], *, only: bo
     options = transport.get_security_options()
     known = [name for name in options.key_types if name not in _DISABLED["keys"]]
     wanted = [name for kind in key_types for name in (_RSA_SIGNATURES if kind == "ssh-rsa" else (kind,))]
-    first = [name for name in wanted if name in known]
+    first = [name for name in wanted if name.removesuffix(SUFFIX) in known]
     rest = [] if only else [name for name in known if name not in first]
     options.key_types = (*first, *rest)
 
@@ -210,8 +224,14 @@ def _fault(head: bytes, address: str, timeout_s: float, error: Exception, *, tim
 
 
 def _broken_handshake(head: bytes, address: str, error: Exception) -> TransportError:
-    dropped = not head or head.startswith((b"Exceeded MaxStartups", b"Not allowed at this time"))
-    if dropped:
+    if head.startswith(b"Not allowed at this time"):  # trying again at once would only make the penalty longer
+        return TransportError(
+            TransportFault.CLOSED,
+            f"{address} does not let us in for now: it penalises this address",
+            hint="check PerSourcePenalties of its SSH server; it passes by itself",
+            retryable=True,
+        )
+    if not head or head.startswith(_EXCEEDED):
         return _DroppedEarlyError(
             TransportFault.CLOSED,
             f"{address} closed the connection before the SSH handshake",

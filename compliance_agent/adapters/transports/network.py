@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import queue
 import socket
 import threading
@@ -20,9 +21,9 @@ _HEAD_MAX_BYTES: Final = 256
 class PeekedSocket(socket.socket):
     """A TCP socket that remembers how its peer began to speak, for the error text when it is no SSH."""
 
-    def __init__(self, family: socket.AddressFamily) -> None:
-        """Create it, unconnected."""
-        super().__init__(family, socket.SOCK_STREAM)
+    def __init__(self, family: int, fileno: int | None = None) -> None:
+        """Create it, unconnected, or take over a descriptor."""
+        super().__init__(family, socket.SOCK_STREAM, 0, fileno)
         self.head = b""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -61,13 +62,14 @@ def dial(host: str, port: int, *, timeout_s: float) -> PeekedSocket:
 
 
 def _resolve(host: str, port: int, timeout_s: float) -> Sequence[tuple[socket.AddressFamily, tuple[str, int]]]:
+    if _is_address(host):
+        return _look_up(host, port)  # nobody is asked
     # getaddrinfo has no time limit of its own, so it waits on a thread that may outlive the answer.
     answers: queue.SimpleQueue[list[tuple[socket.AddressFamily, tuple[str, int]]] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([(family, address) for family, _, _, _, address in found])  # type: ignore[misc] # no AF_UNIX
+            answers.put(_look_up(host, port))
         except (OSError, UnicodeError) as error:
             answers.put(error)
 
@@ -91,6 +93,19 @@ def _resolve(host: str, port: int, timeout_s: float) -> Sequence[tuple[socket.Ad
             retryable=isinstance(answer, socket.gaierror) and answer.errno == socket.EAI_AGAIN,
         )
     return answer
+
+
+def _look_up(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc] # no AF_UNIX
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _connect_fault(error: OSError, host: str, port: int, timeout_s: float) -> TransportError:

@@ -389,7 +389,48 @@ def test_the_daemon_rests_while_a_refused_login_is_left_alone(world):
     assert found.pauses <= 100 / POLL_S + 2 * len(found.started["a"])
 
 
-@pytest.mark.parametrize("fault", [fault for fault in TransportFault if fault is not TransportFault.AUTH_FAILED])
+@pytest.mark.parametrize("fault", [TransportFault.HOST_KEY_CHANGED, TransportFault.HOST_KEY_UNKNOWN])
+def test_a_host_key_that_is_not_trusted_is_asked_for_as_seldom(world, fault):
+    found = world("a", until_s=200)
+    found.faults["a"] = fault
+    gaps = [round(later - earlier) for earlier, later in pairwise(found.run().started["a"])]
+    assert gaps == [20, 40, 80]
+
+
+def test_a_machine_that_lets_us_wait_is_asked_more_seldom_after_some_tries_up_to_a_limit(world, monkeypatch):
+    monkeypatch.setattr(module, "_SILENT_MAX_S", 45.0)
+    found = world("a", "b", until_s=260)
+    found.faults["a"] = TransportFault.TIMED_OUT
+    found.run()
+    gaps = [round(later - earlier) for earlier, later in pairwise(found.started["a"])]
+    assert gaps == [10, 10, 10, 20, 40, 45, 45, 45]
+    assert len(found.started["b"]) == 26
+
+
+def test_a_machine_that_answers_again_is_asked_as_often_as_before(world):
+    found = world("a", until_s=200)
+    found.faults["a"] = TransportFault.TIMED_OUT
+    found.at[45.0] = found.faults.clear
+    starts = [round(moment) for moment in found.run().started["a"]]
+    assert starts[:8] == [0, 10, 20, 30, 50, 60, 70, 80]
+
+
+def test_a_refusal_after_silence_begins_with_the_interval(world):
+    found = world("a", until_s=100)
+    found.faults["a"] = TransportFault.TIMED_OUT
+    found.at[5.0] = lambda: found.faults.update(a=TransportFault.AUTH_FAILED)
+    assert [round(moment) for moment in found.run().started["a"]] == [0, 10, 30, 70]
+
+
+_AS_EVER = set(TransportFault) - {
+    TransportFault.AUTH_FAILED,
+    TransportFault.HOST_KEY_CHANGED,
+    TransportFault.HOST_KEY_UNKNOWN,
+    TransportFault.TIMED_OUT,
+}
+
+
+@pytest.mark.parametrize("fault", sorted(_AS_EVER))
 def test_any_other_fault_keeps_the_schedule(world, fault):
     found = world("a", until_s=60)
     found.faults["a"] = fault

@@ -109,6 +109,29 @@ def test_targets_become_the_domains_targets(file: Path) -> None:
     assert (me.transport, me.host, me.address) == (TransportKind.LOCAL, "", "this machine")
 
 
+def test_a_target_goes_through_the_jump_host_that_it_names_and_that_one_through_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    key = f"SHA256:{'A' * 43}"
+    path.write_text(
+        f"site_id: a\nstate_dir: {tmp_path}\nknown_hosts: k\n"
+        f"ssh: {{jump_hosts: [{{id: gate, host: g, user: j, identity_file: jk, via: inner, host_key: '{key}'}}]}}\n"
+        "targets:\n  - {id: inner, host: i, port: 2222, user: u, identity_file: k}\n"
+        f"  - {{id: last, host: l, user: u, identity_file: k, certificate_file: c, via: gate, host_key: '{key}'}}\n"
+    )
+    inner, last = load_settings(path).targets()
+    assert (inner.via, last.host_key, last.certificate_file) == (None, key, str(tmp_path / "c"))
+    assert last.via is not None
+    assert (last.via.target_id, last.via.identity_file, last.via.host_key) == ("gate", str(tmp_path / "jk"), key)
+    assert last.via.via == inner
+
+
+def test_a_target_that_names_its_host_key_needs_no_known_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    entry = f"{{id: x, host: h, user: u, identity_file: k, host_key: 'SHA256:{'A' * 43}'}}"
+    path.write_text(f"site_id: a\nstate_dir: {tmp_path}\ntargets: [{entry}]\n")
+    assert load_settings(path).known_hosts is None
+
+
 def test_the_least_file_names_the_site_and_has_every_default(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(f"site_id: a\nstate_dir: {tmp_path}\n")
@@ -154,7 +177,25 @@ WRONG = [
     ("site_id: a\ngate: {attempts_max: 0}\n", "gate.attempts_max: got 0, need 1 or more"),
     ("site_id: a\ngate: {window_s: 59}\n", "need 60 or more"),
     ("site_id: a\nschedule: {linux_interval_s: 4}\n", "need 5 or more"),
-    ("site_id: a\nschedule: {workers: 33}\n", "need 32 or less"),
+    ("site_id: a\nschedule: {workers: 257}\n", "need 256 or less"),
+    ("site_id: a\nssh: {idle_limit_s: -1}\n", "ssh.idle_limit_s: got -1, need 0 or more"),
+    ("site_id: a\nssh: {jump_hosts: [{id: j, host: h, user: u}]}\n", "a jump host needs a credential"),
+    (
+        "site_id: a\nssh: {jump_hosts: [{id: j, host: h, user: u, identity_file: k, via: j}]}\n",
+        "ssh.jump_hosts[0].via: the way through j leads back to where it began",
+    ),
+    (REMOTE + "{id: x, host: h, user: u, identity_file: k, via: zz}\n", "targets[0].via: zz is no target and no jump"),
+    (
+        REMOTE + "{id: x, host: h, user: u, identity_file: k, via: zz}\n  - {id: zz, transport: local}\n",
+        "zz is not reached over ssh",
+    ),
+    (
+        REMOTE + "{id: x, host: h, user: u, identity_file: k, via: x}\n",
+        "targets[0].via: the way through x leads back to where it began",
+    ),
+    (REMOTE + "{id: x, host: h, user: u, identity_file: k, host_key: 'MD5:aa'}\n", "targets[0].host_key: got"),
+    (REMOTE + "{id: x, host: h, user: u, password_file: k, certificate_file: c}\n", "of no use without its private"),
+    (REMOTE + "{id: x, transport: local, via: zz}\n", "a local target takes no via"),
     ("site_id: a\nschedule: {jitter: 0.51}\n", "schedule.jitter: got 0.51, need 0.5 or less"),
     ("site_id: a\nschedule: {jitter: '0.1'}\n", "schedule.jitter: needs a number"),
     ("site_id: a\nschedule: {jitter: true}\n", "schedule.jitter: needs a number"),

@@ -95,10 +95,18 @@ def test_a_revoked_key_is_told_apart(tmp_path: Path, key: HostKey, other: HostKe
     assert (pinned.keys, pinned.revoked) == ((other,), (key,))
 
 
+def test_an_authority_is_told_apart_and_stands_for_the_hosts_it_names(tmp_path: Path, key: HostKey) -> None:
+    (tmp_path / "kh").write_text("@cert-authority " + _line("*.clinic,10.0.0.?", key))
+    hosts = KnownHosts.load([tmp_path / "kh"])
+    assert [hosts.keys_for(name, 22).authorities for name in ("a.clinic", "10.0.0.7", "clinic")] == [(key,), (key,), ()]
+    assert hosts.keys_for("a.clinic", 22).keys == ()
+    assert hosts.notes == ()
+
+
 def test_what_cannot_be_used_is_noted_with_its_line(tmp_path: Path, key: HostKey) -> None:
     path = tmp_path / "kh"
     path.write_text(
-        "# a comment\n\n@cert-authority " + _line("*", key) + "clinic\nclinic ssh-rsa !!!\nclinic ssh-rsa AAAA\n"
+        "# a comment\n\n@authority " + _line("*", key) + "clinic\nclinic ssh-rsa !!!\nclinic ssh-rsa AAAA\n"
         "@odd " + _line("clinic", key) + _line("clinic", key)
     )
     hosts = KnownHosts.load([path])

@@ -130,15 +130,23 @@ def test_a_peer_that_stalls_in_the_handshake_times_out(
 
 
 @pytest.mark.parametrize(
-    "behaviour", [hang_up, saying(b"Exceeded MaxStartups\r\n"), saying(b"Not allowed at this time\r\n")]
+    ("behaviour", "tries"),
+    [(hang_up, 5), (saying(b"Exceeded MaxStartups\r\n"), 5), (saying(b"Not allowed at this time\r\n"), 1)],
 )
-def test_a_peer_that_hangs_up_before_the_banner_is_tried_twice(
-    known: Path, tmp_path: Path, behaviour: Callable[[socket.socket, threading.Event], None]
+def test_a_peer_that_drops_by_chance_is_tried_again_and_one_that_penalises_is_not(
+    known: Path, tmp_path: Path, behaviour: Callable[[socket.socket, threading.Event], None], tries: int
 ) -> None:
     with peer(behaviour) as dropping:
-        fault = _fault(_transport(known, replace(_QUICK, connect_timeout_s=10)), _target(tmp_path, dropping.port))
-        assert dropping.connections == 2
+        fault = _fault(_transport(known, replace(_QUICK, connect_timeout_s=60)), _target(tmp_path, dropping.port))
+        assert dropping.connections == tries
     assert (fault.fault, fault.retryable) == (TransportFault.CLOSED, True)
+
+
+def test_tries_after_a_drop_end_with_the_time_to_connect(known: Path, tmp_path: Path) -> None:
+    with peer(hang_up) as dropping:
+        fault = _fault(_transport(known), _target(tmp_path, dropping.port))
+        assert 1 <= dropping.connections < 5
+    assert fault.fault is TransportFault.CLOSED
 
 
 def test_a_connection_dropped_at_random_is_made_up_for(server: SshdServer, known: Path) -> None:
