@@ -55,6 +55,8 @@ class FakeTransport:
         faults: Target id to what ``open`` raises for it.
         scripts: Every script that was run, with its target's id, in order.
         opened: Target ids, one for each session.
+        fresh: Target ids, one for each session that had to log in anew.
+        kept: Target ids with a connection left from before; ``fresh`` does without.
         open_sessions: How many are open now.
 
     """
@@ -70,22 +72,27 @@ class FakeTransport:
         self.faults = dict(faults or {})
         self.scripts: list[tuple[str, str]] = []
         self.opened: list[str] = []
+        self.fresh: list[str] = []
+        self.kept: set[str] = set()
         self.open_sessions = 0
 
-    def open(self, target: Target) -> FakeSession:
+    def open(self, target: Target, *, fresh: bool = False) -> FakeSession:
         """Return a session, or raise the target's fault."""
         if target.target_id in self.faults:
             raise self.faults[target.target_id]
         self.opened.append(target.target_id)
+        if fresh:
+            self.fresh.append(target.target_id)
         self.open_sessions += 1
-        return FakeSession(self, target)
+        return FakeSession(self, target, kept=target.target_id in self.kept and not fresh)
 
 
 class FakeSession:
     """A session with a fake machine."""
 
-    def __init__(self, transport: FakeTransport, target: Target) -> None:
+    def __init__(self, transport: FakeTransport, target: Target, *, kept: bool = False) -> None:
         """Belong to the transport that opened it."""
+        self.kept = kept
         self._transport = transport
         self._target = target
         self._closed = threading.Event()

@@ -102,8 +102,8 @@ class Engine:
         """Place a reading of the clock (or the wall time alone) after the last instant that the store kept."""
         return place(self.store.last_instant(), moment)
 
-    def open(self, target: Target) -> Session:
-        """Open a session to this target and no other.
+    def open(self, target: Target, *, fresh: bool = False) -> Session:
+        """Open a session to this target and no other; ``fresh`` logs in anew even where a connection was kept.
 
         Raises:
             TransportError: It cannot be reached, or there is no transport of its kind.
@@ -117,7 +117,7 @@ class Engine:
                 f"{target.target_id}: no {target.transport} transport is set up",
                 hint="run compliance-agent doctor to see what is missing",
             )
-        return transport.open(target)
+        return transport.open(target, fresh=fresh)
 
     def with_rules(self, rules: RuleSet, quarantined: tuple[QuarantinedRule, ...]) -> Engine:
         """Return the same engine with another rule set; a turn under way keeps the one it began with."""

@@ -52,6 +52,11 @@ class RunResult:
 class Session(Protocol):
     """One conversation with one target, root or not as the target's ``become`` says."""
 
+    @property
+    def kept(self) -> bool:
+        """Tell whether it goes on with a connection that an earlier session left: that one may have died unseen."""
+        ...
+
     def run(self, script: str, *, timeout_s: float, output_max_bytes: int) -> RunResult:
         """Run a POSIX script by ``/bin/sh -s`` with the script on standard input, in a new process.
 
@@ -81,8 +86,13 @@ class Session(Protocol):
 class Transport(Protocol):
     """Opens sessions to targets of one transport kind. Thread-safe."""
 
-    def open(self, target: Target) -> Session:
-        """Connect, trust, log in.
+    def open(self, target: Target, *, fresh: bool = False) -> Session:
+        """Connect, trust, log in; or go on with a connection that was kept, where it still answers.
+
+        Args:
+            target: The machine.
+            fresh: Log in anew in any case: proof that a new session still works. A connection that was kept
+                stays as it is until the new login has succeeded, so that it can still take a change back.
 
         Raises:
             TransportError: With the fault that tells why; never falls back to another machine.

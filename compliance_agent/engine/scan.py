@@ -58,16 +58,19 @@ class TargetScan:
     duration_s: float = 0.0
 
 
-def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime) -> TargetScan:
-    """Run the detect half of ``checks`` on ``target`` in one fresh session. Changes nothing.
+def scan_target(
+    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime, fresh: bool = False
+) -> TargetScan:
+    """Run the detect half of ``checks`` on ``target`` in one session. Changes nothing.
+
+    ``fresh`` logs in anew even where a connection was kept.
 
     A target that cannot be reached gives a scan with ``unreached`` and no observation; this
     function raises no transport error.
     """
     engine.events.emit("scan.started", target=target.target_id, address=target.address, checks=len(checks))
     try:
-        with engine.open(target) as session:
-            scan = _scan(engine, target, session, checks, now)
+        scan = _scan_or_again(engine, target, checks, now, fresh=fresh)
     except (TransportError, CredentialError) as error:
         unreached = unreached_by(error)
         engine.events.emit("scan.unreached", target=target.target_id, fault=unreached.fault, reason=unreached.message)
@@ -76,6 +79,21 @@ def scan_target(engine: Engine, target: Target, checks: Sequence[CompiledRunbook
         "scan.finished", target=target.target_id, duration_s=round(scan.duration_s, 3), **_counts(scan.observations)
     )
     return scan
+
+
+def _scan_or_again(
+    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], now: datetime, *, fresh: bool
+) -> TargetScan:
+    """Scan; where a connection from before breaks, once more over a new one. Only detection is ever repeated."""
+    with engine.open(target, fresh=fresh) as session:
+        try:
+            return _scan(engine, target, session, checks, now)
+        except TransportError as error:
+            if not session.kept or error.fault is not TransportFault.CLOSED:
+                raise
+            engine.events.emit("scan.reconnects", target=target.target_id, reason=printable(error.message))
+    with engine.open(target, fresh=True) as session:
+        return _scan(engine, target, session, checks, now)
 
 
 def unreached_by(error: ComplianceAgentError) -> Unreached:

@@ -50,9 +50,12 @@ class Verification:
 def verify(
     engine: Engine, target: Target, check: CompiledRunbook, dispatched: CompiledRunbook | None, *, now: datetime
 ) -> Verification:
-    """Detect again in a fresh session: the check that raised the incident and the runbook that ran."""
+    """Detect again over a new login: the check that raised the incident and the runbook that ran.
+
+    A remedy may have touched the way in (SSH, sudo, PAM, a firewall); a connection from before would not notice.
+    """
     checks = [check]
     if dispatched is not None and dispatched.id != check.id:
         checks.append(dispatched)
-    scan = scan_target(engine, target, checks, now=now)
+    scan = scan_target(engine, target, checks, now=now, fresh=True)
     return Verification(scan.observations, scan.unreached, scan.duration_s)

@@ -31,7 +31,7 @@ class Machines:
         self.schedule, self.let_go = threading.current_thread(), threading.Event()
         self.was_let_go: list[bool] = []
 
-    def open(self, target: Target) -> object:
+    def open(self, target: Target, **_: object) -> object:
         if target.target_id == "frozen":
             # In the schedule's own thread nobody could let it go any more: there is nothing to wait for.
             in_the_way = threading.current_thread() is self.schedule

@@ -27,7 +27,7 @@ class BusyMachine:
         self.let_go = threading.Event()
         self.busy_in: list[str] = []
 
-    def open(self, target: Target) -> object:
+    def open(self, target: Target, **_: object) -> object:
         self.busy_in.append(threading.current_thread().name)
         if threading.current_thread().name.startswith("turn"):  # elsewhere nobody is left to let it go
             self.let_go.wait(WAIT_S)

@@ -89,7 +89,7 @@ class BrittleTransport:
     """The real local transport, with trouble where a test asks for it.
 
     ``trouble`` maps the number of an ``open`` (from 1) to what to raise there; ``cuts`` names the
-    opens whose session breaks after the script has run.
+    opens whose session breaks after the script has run, ``kept`` those that go on with a connection from before.
     """
 
     def __init__(self) -> None:
@@ -97,10 +97,14 @@ class BrittleTransport:
         self.opens = 0
         self.trouble: dict[int, TransportError] = {}
         self.cuts: set[int] = set()
+        self.kept: set[int] = set()
+        self.fresh: list[int] = []
         self.before_run: Callable[[int], None] = lambda _number: None
 
-    def open(self, target: Target) -> Session:
+    def open(self, target: Target, *, fresh: bool = False) -> Session:
         self.opens += 1
+        if fresh:
+            self.fresh.append(self.opens)
         if self.opens in self.trouble:
             raise self.trouble[self.opens]
         session: Any = self.inner.open(target)
@@ -113,12 +117,12 @@ class BrittleTransport:
                 raise TransportError(TransportFault.CLOSED, "the connection was lost", retryable=True)
             return result
 
-        return _Watched(session, watched)
+        return _Watched(session, watched, kept=number in self.kept and not fresh)
 
 
 class _Watched:
-    def __init__(self, session: Any, run: Any) -> None:
-        self._session, self.run = session, run
+    def __init__(self, session: Any, run: Any, *, kept: bool) -> None:
+        self._session, self.run, self.kept = session, run, kept
 
     def close(self) -> None:
         self._session.close()

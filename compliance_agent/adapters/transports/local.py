@@ -45,13 +45,14 @@ class LocalTransport:
         """Keep the reader of secrets (the sudo password is the only one)."""
         self._credentials = credentials or CredentialReader()
 
-    def open(self, target: Target) -> LocalSession:
-        """Return a session.
+    def open(self, target: Target, *, fresh: bool = False) -> LocalSession:
+        """Return a session; every one is fresh here.
 
         Raises:
             CredentialError: The sudo password file cannot be read.
 
         """
+        del fresh
         return LocalSession(target, read_become_password(target, self._credentials))
 
 
@@ -63,6 +64,11 @@ class LocalSession:
         self._target = target
         self._become_password = become_password
         self._closed = threading.Event()
+
+    @property
+    def kept(self) -> bool:
+        """Return ``False``: there is no connection to keep."""
+        return False
 
     def run(self, script: str, *, timeout_s: float, output_max_bytes: int) -> RunResult:
         """Run a POSIX script in a new shell.

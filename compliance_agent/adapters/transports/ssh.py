@@ -61,7 +61,7 @@ class SshTransport:
         self._known_hosts = known_hosts
         self._credentials = credentials
 
-    def open(self, target: Target) -> SshSession:
+    def open(self, target: Target, *, fresh: bool = False) -> SshSession:
         """Connect, check the host key against the pinned ones, log in.
 
         Raises:
@@ -69,6 +69,7 @@ class SshTransport:
             CredentialError: A secret that the target names by path cannot be read, or it names none.
 
         """
+        del fresh  # nothing is kept yet
         self._check_configured(target)
         credentials = read_credentials(target, self._credentials)
         pinned = self._known_hosts.keys_for(target.host, target.port)
@@ -118,6 +119,11 @@ class SshSession:
         self._options = options
         self._become_password = become_password
         self._closed = False
+
+    @property
+    def kept(self) -> bool:
+        """Tell whether an earlier session used this connection."""
+        return False
 
     def run(self, script: str, *, timeout_s: float, output_max_bytes: int) -> RunResult:
         """Run a POSIX script in a new remote shell.
