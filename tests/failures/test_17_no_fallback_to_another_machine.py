@@ -38,9 +38,9 @@ def test_a_turn_speaks_to_the_machine_of_its_incident_alone(tmp_path: Path) -> N
     spoken_to: list[str] = []
     really_open = world.transport.open
 
-    def watched(target: Target) -> Session:
+    def watched(target: Target, *, fresh: bool = False) -> Session:
         spoken_to.append(target.target_id)
-        return really_open(target)
+        return really_open(target, fresh=fresh)
 
     world.transport.open = watched  # type: ignore[method-assign] # watched
     world.outcome()
