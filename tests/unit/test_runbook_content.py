@@ -32,16 +32,26 @@ if TYPE_CHECKING:
 # Id, check type, severity and HIPAA citations, as the earlier system had them; rules and evidence refer to them.
 TABLE = [
     ("LIN-ACCT-001", "accounts", "critical", ("164.312(a)(1)",)),
+    ("LIN-ACCT-002", "accounts", "medium", ("164.312(a)(1)", "164.308(a)(5)(ii)(D)")),
     ("LIN-AUDIT-001", "audit", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
+    ("LIN-AUDIT-002", "audit", "high", ("164.312(b)",)),
     ("LIN-BANNER-001", "banner", "low", ("164.310(b)",)),
+    ("LIN-BOOT-001", "boot", "medium", ("164.310(a)(1)",)),
+    ("LIN-CRON-001", "cron", "medium", ("164.308(a)(1)(ii)(D)",)),
+    ("LIN-CRYPTO-001", "crypto", "high", ("164.312(e)(2)(ii)",)),
     ("LIN-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
     ("LIN-KERN-001", "kernel", "high", ("164.312(a)(1)",)),
     ("LIN-NTP-001", "time_sync", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-PATCH-001", "patching", "high", ("164.308(a)(5)(ii)(B)",)),
     ("LIN-PERM-001", "permissions", "critical", ("164.312(a)(1)", "164.312(c)(1)")),
     ("LIN-PERM-002", "permissions", "high", ("164.312(a)(1)",)),
+    ("LIN-PERM-003", "permissions", "high", ("164.312(c)(1)",)),
+    ("LIN-PERM-004", "permissions", "high", ("164.312(a)(1)",)),
     ("LIN-SSH-001", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
+    ("LIN-SSH-002", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
     ("LIN-SSH-003", "ssh_config", "medium", ("164.312(a)(1)",)),
+    ("LIN-SSH-004", "ssh_config", "high", ("164.312(a)(2)(iii)",)),
+    ("LIN-SUID-001", "permissions", "critical", ("164.312(a)(1)", "164.308(a)(5)(ii)(C)")),
     ("LIN-SVC-003", "services", "high", ("164.312(b)",)),
 ]
 CATALOGUE = shipped()
