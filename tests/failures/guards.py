@@ -80,7 +80,7 @@ GUARDS: Final = (
     Guard(
         "04",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
+        "with engine.open(target, fresh=fresh) as session:",
         'with scan_target.__dict__.setdefault("kept", engine.open(target)) as session:',
         "test_04_stale_session.py::test_after_a_session_broke_the_next_turn_has_one_of_its_own",
     ),
@@ -94,7 +94,7 @@ GUARDS: Final = (
     Guard(
         "06",
         f"{_ENGINE}/scan.py",
-        "with engine.open(target) as session:",
+        "with engine.open(target, fresh=fresh) as session:",
         "if session := engine.open(target):",
         "test_06_a_shell_for_every_command.py::test_a_session_that_broke_is_closed_too",
     ),
@@ -180,9 +180,8 @@ GUARDS: Final = (
     Guard(
         "17",
         f"{_ENGINE}/heal.py",
-        "        with engine.open(target) as session:\n            done = _execute_or_lose(",
-        '        with engine.open(replace(target, target_id="the-first")) as session:\n'
-        "            done = _execute_or_lose(",
+        "        session = engine.open(target)\n",
+        '        session = engine.open(replace(target, target_id="the-first"))\n',
         "test_17_no_fallback_to_another_machine.py::test_a_turn_speaks_to_the_machine_of_its_incident_alone",
     ),
     Guard(

@@ -12,6 +12,7 @@ from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_f
 from compliance_agent.domain.bundle import BundleStep, StepResult
 from compliance_agent.domain.facts import parse_facts
 from compliance_agent.domain.rule import RuleSource
+from compliance_agent.wire.runbook_document import ARGUMENT_BYTES_MAX
 from tests.support.content import (
     RUNBOOKS,
     execute_here,
@@ -106,6 +107,19 @@ def test_what_a_machine_mends_it_can_undo(runbook_id: str) -> None:
     assert compiled is not None
     assert compiled.runbook.effects.reversible
     assert compiled.runbook.rollback is not None
+
+
+@pytest.mark.parametrize("runbook_id", REMEDIABLE)
+def test_what_changes_the_ssh_server_must_be_confirmed_by_a_new_session(runbook_id: str) -> None:
+    compiled = CATALOGUE.get(runbook_id)
+    assert compiled is not None
+    parameters = compiled.parameters({})
+    steps = compiled.remediate_steps(parameters, attempt_id="a")
+    if not any("ca_sshd_reload" in step.script for step in steps):
+        return
+    assert compiled.confirm_within_s is not None
+    undo = steps[0].environment["CA_DEADMAN_UNDO"]
+    assert len(f"CA_DEADMAN_UNDO={undo}".encode()) < ARGUMENT_BYTES_MAX
 
 
 @pytest.mark.parametrize("case", recorded_cases(), ids=str)
