@@ -4,7 +4,7 @@
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
-TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps nix-instantiate
+TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps busybox nix-instantiate
 # Options for pytest, e.g. make test PYTEST="-k bundle"
 PYTEST ?=
 

@@ -13,7 +13,7 @@ from tests.support.content import run_steps, shipped
 from tests.support.overlay import overlay_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from compliance_agent.domain.catalogue import Judgement
     from tests.support.overlay import OverlayMachine
@@ -107,13 +107,14 @@ DRIFTS: Final = [
 ]
 
 _TREES: Final = "/etc /home /boot /tmp /var/tmp"
-_LIST: Final = f"find {_TREES} -xdev -type f"
+_LIST: Final = f"/usr/bin/find {_TREES} -xdev -type f"
 
 
 def files(machine: OverlayMachine) -> str:
     """Return name, mode, owner, time and content of every file that these remedies could touch."""
-    listing = f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {_LIST} -print0 | sort -z | xargs -0 sha256sum"
-    return machine.run(f"{listing}; find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort", check=True).stdout
+    sums = f"{_LIST} -print0 | /usr/bin/sort -z | xargs -0 sha256sum"
+    folders = f"/usr/bin/find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort"
+    return machine.run(f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {sums}; {folders}", check=True).stdout
 
 
 def execute(machine: OverlayMachine, script: str) -> bytes:
@@ -163,26 +164,32 @@ def spoiled(machine: OverlayMachine, request: pytest.FixtureRequest) -> Iterator
 @pytest.mark.parametrize("spoiled", DRIFTS, ids=str, indirect=True)
 def test_drift_is_healed_once_and_undone_byte_for_byte(spoiled: tuple[OverlayMachine, Drift]) -> None:
     machine, drift = spoiled
-    compiled = get(drift.runbook_id)
-    before = files(machine)
+    heal_and_undo(machine, get(drift.runbook_id))
+
+
+def heal_and_undo(
+    machine: OverlayMachine, compiled: CompiledRunbook, seen: Callable[[OverlayMachine], str] = files
+) -> None:
+    """Heal what is spoiled, heal again, undo, undo again; ``seen`` says what the files are."""
+    before = seen(machine)
     assert detect(machine, compiled).verdict == "fail"
-    assert files(machine) == before
+    assert seen(machine) == before
 
     change(machine, compiled, "remediate", "attempt-1")
     assert detect(machine, compiled).verdict == "pass"
     change(machine, compiled, "confirm", "attempt-1")
-    healed = files(machine)
+    healed = seen(machine)
     assert healed != before
 
     change(machine, compiled, "remediate", "attempt-2")
     change(machine, compiled, "confirm", "attempt-2")
-    assert files(machine) == healed
+    assert seen(machine) == healed
 
     change(machine, compiled, "rollback", "attempt-1")
-    assert files(machine) == before
+    assert seen(machine) == before
     assert detect(machine, compiled).verdict == "fail"
     change(machine, compiled, "rollback", "attempt-1")
-    assert files(machine) == before
+    assert seen(machine) == before
 
 
 @pytest.mark.parametrize("spoiled", [DRIFTS[2]], ids=str, indirect=True)
