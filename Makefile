@@ -5,7 +5,7 @@
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
-TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps nix-instantiate modprobe logrotate
+TEST_COMMANDS := sshd ssh ssh-keygen sudo unshare strace ip ps busybox nix-instantiate modprobe logrotate
 # Options for pytest, e.g. make test PYTEST="-k bundle"
 PYTEST ?=
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.domain.bundle import BundleStep, StepResult
+from compliance_agent.domain.bundle import BundleStep, StepResult, compile_bundle
 from compliance_agent.domain.facts import FactError, parse_facts
 from compliance_agent.domain.observation import HostFacts, Verdict
 from compliance_agent.domain.parameters import environment, resolve, substitute
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 HOST_STEP: Final = "@host"
 HOST_RESOURCE: Final = "host"
 HOST_TIMEOUT_S: Final = 10
+_NOBODY_READS: Final = "0" * 32
+"""Nonce of the bundle that a dead man's timer runs: nobody listens to its frames."""
+_DEADMAN_TIMEOUT_S: Final = 15
+_TAKE_TIMEOUT_S: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,53 @@ class CompiledRunbook:
         return list(self._compile(self.runbook.detect, "get", self.library.detect, parameters, {}))
 
     def remediate_steps(self, parameters: Mapping[str, JsonValue], *, attempt_id: str) -> list[BundleStep]:
-        """Return the steps that mend; empty when the runbook has no remedy."""
-        return self._change_steps(self.runbook.remediate, "set", parameters, attempt_id)
+        """Return the steps that mend; empty when the runbook has no remedy.
+
+        Where the runbook wants a confirmation, the first step arms the timer that undoes the others.
+        """
+        steps = self._change_steps(self.runbook.remediate, "set", parameters, attempt_id)
+        within_s = self.confirm_within_s
+        if within_s is None:
+            return steps
+        undo = compile_bundle(self._undo_steps(parameters, attempt_id), nonce=_NOBODY_READS)
+        script = 'ca_deadman_arm "$CA_DEADMAN_S" "$CA_DEADMAN_UNDO"'
+        arm = self._deadman("arm", script, attempt_id, CA_DEADMAN_S=str(within_s), CA_DEADMAN_UNDO=undo)
+        return [arm, *steps]
+
+    @property
+    def confirm_within_s(self) -> int | None:
+        """Return within how many seconds a new session must confirm the remedy; ``None`` if none must."""
+        return self.runbook.remediate.confirm_within_s if self.runbook.remediate else None
+
+    def confirm_steps(self, *, attempt_id: str) -> list[BundleStep]:
+        """Return the step by which a new session keeps the change of that attempt; empty where none is wanted."""
+        if self.confirm_within_s is None:
+            return []
+        return [self._deadman("disarm", "ca_deadman_disarm", attempt_id)]
 
     def rollback_steps(self, parameters: Mapping[str, JsonValue], *, attempt_id: str) -> list[BundleStep]:
-        """Return the steps that undo that attempt; empty when the runbook has no rollback."""
+        """Return the steps that undo that attempt; empty when the runbook has no rollback.
+
+        A timer that is still armed undoes it first, at once: two must never undo at the same time.
+        """
+        steps = self._undo_steps(parameters, attempt_id)
+        if self.confirm_within_s is None:
+            return steps
+        take = self._deadman("take", "ca_deadman_take", attempt_id)
+        return [replace(take, timeout_s=_TAKE_TIMEOUT_S), *steps]
+
+    def _undo_steps(self, parameters: Mapping[str, JsonValue], attempt_id: str) -> list[BundleStep]:
         return self._change_steps(self.runbook.rollback, "restore", parameters, attempt_id)
+
+    def _deadman(self, name: str, script: str, attempt_id: str, **more: str) -> BundleStep:
+        return BundleStep(
+            step_id=f"{self.id}/deadman-{name}",
+            script=script,
+            prelude=f"{self.library.detect}{self.library.change}\n",
+            environment={"CA_ATTEMPT": attempt_id, **more},
+            timeout_s=_DEADMAN_TIMEOUT_S,
+            needs_root=True,
+        )
 
     def _change_steps(
         self, phase: Phase | None, operation: str, parameters: Mapping[str, JsonValue], attempt_id: str

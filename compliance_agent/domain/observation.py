@@ -61,6 +61,8 @@ class HostFacts:
         os_version: ``VERSION_ID`` of os-release; empty on rolling releases.
         kernel: ``uname -r``.
         login_user: Who logged in, before any sudo.
+        login_by: How, as this appliance knows: ``key``, ``password``, ``either`` (both were at hand), or empty for
+            a local session.
         is_root: Whether the checks run as root.
         systemd: Whether systemd is the init system.
         container: Whether the machine is a container (kernel settings are not its own).
@@ -73,6 +75,7 @@ class HostFacts:
     os_version: str = ""
     kernel: str = ""
     login_user: str = ""
+    login_by: str = ""
     is_root: bool = False
     systemd: bool = False
     container: bool = False
@@ -91,6 +94,7 @@ class HostFacts:
             "os_version": self.os_version,
             "kernel": self.kernel,
             "login_user": self.login_user,
+            "login_by": self.login_by,
             "is_root": self.is_root,
             "systemd": self.systemd,
             "container": self.container,

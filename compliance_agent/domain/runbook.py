@@ -134,10 +134,19 @@ class Guard(Model):
     reason: str = Field(min_length=1)
 
 
+CONFIRM_SLACK_S: Final = 30
+"""Seconds that a confirmation needs at least, beyond the time of the remedy's own steps: a login and a detect."""
+
+
 class Remediate(Phase):
-    """How to mend it, and when not to."""
+    """How to mend it, and when not to.
+
+    ``confirm_within_s`` is for changes that may cut the agent off (SSH, sudo, firewall): the target takes the
+    change back by itself, that many seconds after it began, unless a session that logged in since confirms it.
+    """
 
     guards: Annotated[tuple[Guard, ...], Field(strict=False)] = ()
+    confirm_within_s: int | None = Field(default=None, ge=CONFIRM_SLACK_S, le=900)
 
 
 class Verify(Model):
@@ -183,7 +192,22 @@ class Runbook(Model):
         if self.remediate is not None and self.effects.reversible and self.rollback is None:
             message = "rollback: a reversible remediation needs one (or say effects.reversible: false)"
             raise ValueError(message)
+        self._confirmable()
         return self
+
+    def _confirmable(self) -> None:
+        if self.remediate is None or self.remediate.confirm_within_s is None:
+            return
+        if self.rollback is None or "user" in {self.remediate.privilege, self.rollback.privilege}:
+            message = "confirm_within_s: the target takes it back as root: a rollback is needed, and root for both"
+            raise ValueError(message)
+        busy_s = sum(step.timeout_s or self.remediate.timeout_s for step in self.remediate.steps)
+        least_s = busy_s + self.verify.settle_s + CONFIRM_SLACK_S
+        if self.remediate.confirm_within_s < least_s:
+            message = (
+                f"confirm_within_s: the steps may take {busy_s} s, a login and a detect follow: give it {least_s:g}"
+            )
+            raise ValueError(message)
 
 
 class ResourceOperation(Model):

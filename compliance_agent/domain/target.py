@@ -109,3 +109,12 @@ class Target:
             return "this machine"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def login_by(self) -> str:
+        """Return how a session logs in: ``key``, ``password``, ``either``, or empty where nobody logs in."""
+        if self.transport is TransportKind.LOCAL:
+            return ""
+        if self.identity_file and self.password_file:
+            return "either"
+        return "key" if self.identity_file else "password"

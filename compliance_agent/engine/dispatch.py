@@ -87,6 +87,10 @@ class Remediation:
             steps.append(BundleStep("settle", f"sleep {settle_s:g}", timeout_s=int(settle_s) + 5))
         return steps
 
+    def confirm_steps(self, attempt_id: str) -> list[BundleStep]:
+        """Return what a new session runs to keep the change; empty when nothing is wanted."""
+        return self.runbook.confirm_steps(attempt_id=attempt_id) if self.runbook else []
+
     def rollback_steps(self, attempt_id: str) -> list[BundleStep]:
         """Return what undoes it; empty when nothing does."""
         return self.runbook.rollback_steps(self.parameters, attempt_id=attempt_id) if self.runbook else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from compliance_agent.domain.bundle import BundleStep
     from compliance_agent.domain.gate.ledger import GateEnd
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.observation import Observation
@@ -146,16 +148,28 @@ def _finish(
     engine.store.finish(TurnEnd(outcome, observations, alerts, attachments, gate))
 
 
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """What was done, or how the conversation broke; and the session that did it, where a new one must confirm it."""
+
+    execution: Execution | str
+    way_back: Session | None = None
+
+
 def _try(
     engine: Engine, target: Target, item: PlanItem, work: Remediation, attempt: Attempt, *, now: datetime
 ) -> tuple[Outcome, tuple[Observation, ...]]:
     """Do it and say how it ended."""
     try:
-        with engine.open(target) as session:
-            done = _execute_or_lose(engine, session, work, attempt)
+        session = engine.open(target)
     except (TransportError, CredentialError) as error:  # nothing was sent: the target never answered
         return _outcome(item, OutcomeKind.UNREACHABLE, error.message, now, attempt_id=attempt.attempt_id), ()
-    return _conclude(engine, target, item, work, attempt, done, now=now)
+    with session:
+        done = _execute_or_lose(engine, session, work, attempt)
+        if work.confirm_steps(attempt.attempt_id):
+            # The old session stays open until a new one works: it is the way back where the new one is refused.
+            return _conclude(engine, target, item, work, attempt, _Deed(done, session), now=now)
+    return _conclude(engine, target, item, work, attempt, _Deed(done), now=now)
 
 
 def _execute_or_lose(engine: Engine, session: Session, work: Remediation, attempt: Attempt) -> Execution | str:
@@ -172,11 +186,12 @@ def _conclude(
     item: PlanItem,
     work: Remediation,
     attempt: Attempt,
-    done: Execution | str,
+    deed: _Deed,
     *,
     now: datetime,
 ) -> tuple[Outcome, tuple[Observation, ...]]:
     """Decide how the attempt ended: only a fresh, passing detect makes it ``remediated``."""
+    done, way_back = deed.execution, deed.way_back
     check = engine.catalogue.get(item.incident.check_id)
     assert check is not None  # noqa: S101 - the incident was raised from this catalogue
     records = done.records if isinstance(done, Execution) else ()
@@ -184,35 +199,49 @@ def _conclude(
     trouble = done.trouble if isinstance(done, Execution) else f"the connection broke midway: {done}"
     check_result: Verification | None = None
     if isinstance(done, str) or not trouble:
-        check_result = verify(engine, target, check, work.runbook, now=now)
+        confirm = work.confirm_steps(attempt.attempt_id)
+        check_result = verify(engine, target, check, work.runbook, now=now, confirm=confirm)
         spent_s += check_result.duration_s
         if check_result.passed:
             reason = f"{work.done}; a fresh check passes"
             healed = _finished(item, OutcomeKind.REMEDIATED, reason, attempt, records, now, spent_s)
             return healed, check_result.observations
-    if check_result is not None and check_result.unreached is not None:
+    if check_result is not None and check_result.unreached is not None and way_back is None:
         reason = f"{trouble or work.done}; {check_result.trouble}"
         return _finished(item, OutcomeKind.INTERRUPTED, reason, attempt, records, now, spent_s), ()
     kind = OutcomeKind.FAILED if trouble else OutcomeKind.VERIFY_FAILED
     reason = trouble or (check_result.trouble if check_result else "")
-    undone, more = _roll_back(engine, target, work, attempt)
+    undone, more = _roll_back(engine, target, work, attempt, way_back)
     observations = check_result.observations if check_result else ()
     return _finished(item, kind, f"{reason}{undone}", attempt, (*records, *more), now, spent_s), observations
 
 
 def _roll_back(
-    engine: Engine, target: Target, work: Remediation, attempt: Attempt
+    engine: Engine, target: Target, work: Remediation, attempt: Attempt, way_back: Session | None
 ) -> tuple[str, tuple[StepRecord, ...]]:
     """Take back a change that failed or cannot be proved; return what to say of it, and the records."""
     steps = work.rollback_steps(attempt.attempt_id)
     if not steps:
         return "", ()
+    undone = _execute_by_either(engine, target, steps, way_back)
+    if isinstance(undone, str):
+        promise = "; the target takes it back by itself" if way_back is not None else ""
+        return f"; rolling back failed: {undone}{promise}", ()
+    return ("; rolled back" if not undone.trouble else f"; rolling back failed: {undone.trouble}"), undone.records
+
+
+def _execute_by_either(
+    engine: Engine, target: Target, steps: list[BundleStep], way_back: Session | None
+) -> Execution | str:
+    """Run steps in the session that is still open, or else in another one; where neither works, say why."""
+    if way_back is not None:
+        with contextlib.suppress(TransportError):
+            return execute(engine, way_back, steps)
     try:
         with engine.open(target) as session:
-            undone = execute(engine, session, steps)
+            return execute(engine, session, steps)
     except (TransportError, CredentialError) as error:
-        return f"; rolling back failed: {error.message}", ()
-    return ("; rolled back" if not undone.trouble else f"; rolling back failed: {undone.trouble}"), undone.records
+        return error.message
 
 
 def _attempt(engine: Engine, target: Target, item: PlanItem, work: Remediation, now: datetime) -> Attempt:

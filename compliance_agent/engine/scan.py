@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from compliance_agent.domain.bundle import QUICK_S, compile_bundle, parse_bundle
 from compliance_agent.domain.catalogue import HOST_STEP
@@ -13,7 +13,7 @@ from compliance_agent.domain.text import printable
 from compliance_agent.errors import CredentialError, TransportError, TransportFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from compliance_agent.domain.bundle import BundleStep, StepResult
@@ -58,19 +58,29 @@ class TargetScan:
     duration_s: float = 0.0
 
 
+Afterwards: TypeAlias = "Callable[[Session, TargetScan], None]"
+"""What else is done in the session that scanned, knowing what it found."""
+
+
 def scan_target(
-    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], *, now: datetime, fresh: bool = False
+    engine: Engine,
+    target: Target,
+    checks: Sequence[CompiledRunbook],
+    *,
+    now: datetime,
+    fresh: bool = False,
+    afterwards: Afterwards | None = None,
 ) -> TargetScan:
     """Run the detect half of ``checks`` on ``target`` in one session. Changes nothing.
 
-    ``fresh`` logs in anew even where a connection was kept.
+    ``fresh`` logs in anew even where a connection was kept. ``afterwards`` is called in the session that scanned.
 
     A target that cannot be reached gives a scan with ``unreached`` and no observation; this
     function raises no transport error.
     """
     engine.events.emit("scan.started", target=target.target_id, address=target.address, checks=len(checks))
     try:
-        scan = _scan_or_again(engine, target, checks, now, fresh=fresh)
+        scan = _scan_or_again(engine, target, checks, now, fresh=fresh, afterwards=afterwards)
     except (TransportError, CredentialError) as error:
         unreached = unreached_by(error)
         engine.events.emit("scan.unreached", target=target.target_id, fault=unreached.fault, reason=unreached.message)
@@ -82,18 +92,32 @@ def scan_target(
 
 
 def _scan_or_again(
-    engine: Engine, target: Target, checks: Sequence[CompiledRunbook], now: datetime, *, fresh: bool
+    engine: Engine,
+    target: Target,
+    checks: Sequence[CompiledRunbook],
+    now: datetime,
+    *,
+    fresh: bool,
+    afterwards: Afterwards | None,
 ) -> TargetScan:
     """Scan; where a connection from before breaks, once more over a new one. Only detection is ever repeated."""
     with engine.open(target, fresh=fresh) as session:
         try:
-            return _scan(engine, target, session, checks, now)
+            scan = _scan(engine, target, session, checks, now)
         except TransportError as error:
             if not session.kept or error.fault is not TransportFault.CLOSED:
                 raise
             engine.events.emit("scan.reconnects", target=target.target_id, reason=printable(error.message))
+        else:
+            return _afterwards(session, scan, afterwards)
     with engine.open(target, fresh=True) as session:
-        return _scan(engine, target, session, checks, now)
+        return _afterwards(session, _scan(engine, target, session, checks, now), afterwards)
+
+
+def _afterwards(session: Session, scan: TargetScan, afterwards: Afterwards | None) -> TargetScan:
+    if afterwards is not None:
+        afterwards(session, scan)
+    return scan
 
 
 def unreached_by(error: ComplianceAgentError) -> Unreached:
@@ -128,7 +152,7 @@ def _scan(
             hint="the login needs /bin/sh, timeout, head, tail, sed and grep; no forced command, no restricted shell",
         )
     try:
-        host = engine.catalogue.host_facts(results[HOST_STEP])
+        host = replace(engine.catalogue.host_facts(results[HOST_STEP]), login_by=target.login_by)
     except FactError as error:
         return TargetScan(target, None, _all_errors(checks, target, str(error), now), duration_s=run.duration_s)
     observations = tuple(_observe(check, target, results, parameters[check.id], host, now) for check in checks)

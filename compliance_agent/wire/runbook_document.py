@@ -39,6 +39,8 @@ _HOST_FACTS: Final = {
     name: "boolean" if name in {"is_root", "systemd", "container"} else "string"
     for name in (field.name for field in fields(HostFacts))
 }
+_APPLIANCE_KNOWS: Final = {"login_by"}
+"""Host facts that no machine is asked for."""
 
 
 def read_runbook(document: Located, *, stem: str) -> tuple[Runbook | None, list[InputProblem]]:
@@ -85,9 +87,10 @@ def host_problems(document: Located, host: Resource) -> list[InputProblem]:
         problems.append(document.problem((), "the resource host has no get", "add one"))
     if host.parameters:
         problems.append(document.problem(("parameters",), "the resource host takes no parameters", "remove them"))
-    for name in sorted(_HOST_FACTS.keys() | host.facts.keys()):
+    asked = {name: kind for name, kind in _HOST_FACTS.items() if name not in _APPLIANCE_KNOWS}
+    for name in sorted(asked.keys() | host.facts.keys()):
         found = host.facts.get(name)
-        wanted = _HOST_FACTS.get(name)
+        wanted = asked.get(name)
         if wanted is None:
             problems.append(document.problem(("facts", name), f"the agent knows no host fact {name}", "remove it"))
         elif found is None:

@@ -13,7 +13,7 @@ from tests.support.content import run_steps, shipped
 from tests.support.overlay import overlay_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from compliance_agent.domain.catalogue import Judgement
     from tests.support.overlay import OverlayMachine
@@ -71,16 +71,50 @@ DRIFTS: Final = [
     Drift("LIN-PERM-002", "chmod 0666 /etc/ssh/sshd_config"),
     Drift("LIN-BANNER-001", "echo 'Welcome' >/etc/issue; chmod 0600 /etc/issue; rm -f /etc/issue.net"),
     Drift("LIN-AUDIT-001", "echo '-w /etc/passwd -p wa -k identity' >/run/audit.rules"),
+    Drift("LIN-AUDIT-002", "echo '-w /var/log/wtmp -p wa -k session' >/run/audit.rules"),
+    Drift("LIN-SSH-004", "echo 'ClientAliveCountMax 0' >>/etc/ssh/sshd_config"),
+    Drift("LIN-SSH-004", "echo 'ClientAliveInterval 15m' >>/etc/ssh/sshd_config", "written as a time"),
+    Drift("LIN-CRYPTO-001", "true", "as it comes"),
+    Drift(
+        "LIN-CRYPTO-001",
+        "printf 'Ciphers +3des-cbc,aes128-cbc\nKexAlgorithms +diffie-hellman-group1-sha1\n' >>/etc/ssh/sshd_config",
+    ),
+    Drift(
+        "LIN-CRON-001",
+        "mkdir -p /etc/cron.d /etc/cron.daily; touch /etc/crontab '/etc/cron.daily/a job'; chmod 0644 /etc/crontab;"
+        " chmod 0775 /etc/cron.d; chown root:operator /etc/cron.d; chmod 0777 '/etc/cron.daily/a job'",
+    ),
+    Drift(
+        "LIN-PERM-003",
+        "touch '/etc/a file'; mkdir -m 0777 /etc/app; touch /etc/app/inside; chmod 0666 '/etc/a file' /etc/app/inside",
+    ),
+    Drift(
+        "LIN-PERM-004",
+        "sed -i 's/NOPASSWD: //' /etc/sudoers; echo '@includedir /etc/sudoers.d' >>/etc/sudoers;"
+        " chmod 0444 /etc/sudoers;"
+        " echo 'clerk ALL=(ALL) /bin/true' >'/etc/sudoers.d/a rule'; chmod 0644 '/etc/sudoers.d/a rule'",
+    ),
+    Drift(
+        "LIN-BOOT-001",
+        """mkdir -p /boot/grub; chmod 0755 /boot/grub; echo 'set superusers="root"' >/boot/grub/grub.cfg;"""
+        " echo 'password_pbkdf2 root grub.pbkdf2.sha512.10000.AB' >>/boot/grub/grub.cfg;"
+        " chmod 0644 /boot/grub/grub.cfg",
+    ),
+    Drift(
+        "LIN-SUID-001",
+        "cp /bin/true '/tmp/a tool'; chmod 4755 '/tmp/a tool'; cp /bin/true /var/tmp/.x; chmod 2711 /var/tmp/.x",
+    ),
 ]
 
-_TREES: Final = "/etc /home"
-_LIST: Final = f"find {_TREES} -xdev -type f"
+_TREES: Final = "/etc /home /boot /tmp /var/tmp"
+_LIST: Final = f"/usr/bin/find {_TREES} -xdev -type f"
 
 
 def files(machine: OverlayMachine) -> str:
     """Return name, mode, owner, time and content of every file that these remedies could touch."""
-    listing = f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {_LIST} -print0 | sort -z | xargs -0 sha256sum"
-    return machine.run(f"{listing}; find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort", check=True).stdout
+    sums = f"{_LIST} -print0 | /usr/bin/sort -z | xargs -0 sha256sum"
+    folders = f"/usr/bin/find {_TREES} -xdev -type d -printf '%p %m %U:%G\\n' | sort"
+    return machine.run(f"{_LIST} -printf '%p %m %U:%G %T@\\n' | sort; {sums}; {folders}", check=True).stdout
 
 
 def execute(machine: OverlayMachine, script: str) -> bytes:
@@ -93,15 +127,19 @@ def detect(machine: OverlayMachine, compiled: CompiledRunbook) -> Judgement:
     results = run_steps(steps, lambda script: execute(machine, script))
     # The test machine may itself be a container; what is tested here is its own all the same. Its scripts
     # are not brought by SSH here, but an ordinary user could log in.
-    host = replace(CATALOGUE.host_facts(results["@host"]), container=False, login_user="operator")
+    host = replace(CATALOGUE.host_facts(results["@host"]), container=False, login_user="operator", login_by="key")
     judgement = compiled.judge(results, parameters, host)
     assert not (judgement.verdict == "fail" and compiled.guard_reason(judgement.facts, parameters, host))
     return judgement
 
 
 def change(machine: OverlayMachine, compiled: CompiledRunbook, phase: str, attempt_id: str) -> None:
-    build = {"remediate": compiled.remediate_steps, "rollback": compiled.rollback_steps}[phase]
-    steps = build(compiled.parameters({}), attempt_id=attempt_id)
+    parameters = compiled.parameters({})
+    steps = {
+        "remediate": lambda: compiled.remediate_steps(parameters, attempt_id=attempt_id),
+        "confirm": lambda: compiled.confirm_steps(attempt_id=attempt_id),
+        "rollback": lambda: compiled.rollback_steps(parameters, attempt_id=attempt_id),
+    }[phase]()
     results = run_steps(steps, lambda script: execute(machine, script), stop_on_failure=True)
     assert [result.trouble() for result in results.values()] == [""] * len(steps)
 
@@ -120,30 +158,38 @@ def spoiled(machine: OverlayMachine, request: pytest.FixtureRequest) -> Iterator
     machine.run(drift.plant, check=True)
     yield machine, drift
     machine.run("find /etc -mindepth 1 -delete; cp -a /run/kept/etc/. /etc/; rm -f /run/audit.rules", check=True)
-    machine.run("rm -rf /var/lib/compliance-agent")
+    machine.run("rm -rf /var/lib/compliance-agent /boot/grub; find /tmp /var/tmp -mindepth 1 -delete")
 
 
 @pytest.mark.parametrize("spoiled", DRIFTS, ids=str, indirect=True)
 def test_drift_is_healed_once_and_undone_byte_for_byte(spoiled: tuple[OverlayMachine, Drift]) -> None:
     machine, drift = spoiled
-    compiled = get(drift.runbook_id)
-    before = files(machine)
+    heal_and_undo(machine, get(drift.runbook_id))
+
+
+def heal_and_undo(
+    machine: OverlayMachine, compiled: CompiledRunbook, seen: Callable[[OverlayMachine], str] = files
+) -> None:
+    """Heal what is spoiled, heal again, undo, undo again; ``seen`` says what the files are."""
+    before = seen(machine)
     assert detect(machine, compiled).verdict == "fail"
-    assert files(machine) == before
+    assert seen(machine) == before
 
     change(machine, compiled, "remediate", "attempt-1")
     assert detect(machine, compiled).verdict == "pass"
-    healed = files(machine)
+    change(machine, compiled, "confirm", "attempt-1")
+    healed = seen(machine)
     assert healed != before
 
     change(machine, compiled, "remediate", "attempt-2")
-    assert files(machine) == healed
+    change(machine, compiled, "confirm", "attempt-2")
+    assert seen(machine) == healed
 
     change(machine, compiled, "rollback", "attempt-1")
-    assert files(machine) == before
+    assert seen(machine) == before
     assert detect(machine, compiled).verdict == "fail"
     change(machine, compiled, "rollback", "attempt-1")
-    assert files(machine) == before
+    assert seen(machine) == before
 
 
 @pytest.mark.parametrize("spoiled", [DRIFTS[2]], ids=str, indirect=True)
@@ -152,7 +198,9 @@ def test_undo_of_one_attempt_leaves_the_setting_of_another(spoiled: tuple[Overla
     root_login, tries = get("LIN-SSH-001"), get("LIN-SSH-003")
     before = files(machine)
     change(machine, root_login, "remediate", "attempt-1")
+    change(machine, root_login, "confirm", "attempt-1")
     change(machine, tries, "remediate", "attempt-2")
+    change(machine, tries, "confirm", "attempt-2")
     change(machine, root_login, "rollback", "attempt-1")
     assert detect(machine, root_login).verdict == "fail"
     assert detect(machine, tries).verdict == "pass"
@@ -180,8 +228,43 @@ def test_a_symbolic_link_is_left_alone(spoiled: tuple[OverlayMachine, Drift]) ->
     compiled = get(drift.runbook_id)
     steps = compiled.remediate_steps(compiled.parameters({}), attempt_id="attempt-1")
     results = run_steps(steps, lambda script: execute(machine, script), stop_on_failure=True)
-    assert "is a symbolic link" in results[steps[0].step_id].trouble()
+    assert "is a symbolic link" in " ".join(result.trouble() for result in results.values())
     assert machine.read("/etc/hostname") == "clinic-host\n"
+
+
+_RECENT: Final = "$(($(date +%s) / 86400 - 10))"
+
+
+def shadow(machine: OverlayMachine) -> str:
+    """What /etc/shadow says and who may read it; its time and its backup are those of chage."""
+    return machine.run("stat -c '%a %u:%g' /etc/shadow; cat /etc/shadow", check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        Drift("LIN-ACCT-002", f'sed -i "/^clerk:/s/:19700:/:{_RECENT}:/" /etc/shadow'),
+        Drift(
+            "LIN-ACCT-002", f'sed -i "/^clerk:/s/:19700:.*/:{_RECENT}:::::: /; s/ $//" /etc/shadow', "without any age"
+        ),
+    ],
+    ids=str,
+    indirect=True,
+)
+def test_ages_of_passwords_are_set_and_undone_and_the_hashes_stay(spoiled: tuple[OverlayMachine, Drift]) -> None:
+    machine, drift = spoiled
+    compiled = get(drift.runbook_id)
+    before, defaults = shadow(machine), machine.read("/etc/login.defs")
+    seen = detect(machine, compiled)
+    assert (seen.verdict, seen.facts["unaged"]) == ("fail", ["clerk"])
+    change(machine, compiled, "remediate", "attempt-1")
+    assert detect(machine, compiled).verdict == "pass"
+    healed = shadow(machine)
+    assert ":365:7:" in next(line for line in healed.splitlines() if line.startswith("clerk:"))
+    change(machine, compiled, "remediate", "attempt-2")
+    assert shadow(machine) == healed
+    change(machine, compiled, "rollback", "attempt-1")
+    assert (shadow(machine), machine.read("/etc/login.defs")) == (before, defaults)
 
 
 @pytest.mark.parametrize("attempt_id", ["", "../../etc", ".hidden", "a b", "x" * 129])

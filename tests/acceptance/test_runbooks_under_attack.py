@@ -42,7 +42,7 @@ def machine(running: OverlayMachine) -> Iterator[OverlayMachine]:
     running.run(
         "cd /usr/local/sbin && ls | grep -vxF -f /run/sbin | xargs -r rm -f --; rm -f /usr/sbin/ufw /root/owned"
     )
-    running.run("rm -rf /var/lib/compliance-agent /home/guest/* /srv/attack")
+    running.run("rm -rf /var/lib/compliance-agent /home/guest/* /srv/attack /srv/victim /srv/helper /srv/plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,3 +517,316 @@ def test_a_file_that_would_win_over_ours_at_boot_is_seen(
     facts = look(machine, "LIN-KERN-001").facts["kptr_restrict"]
     assert isinstance(facts, dict)
     assert facts["overridden"] is overridden
+
+
+# ---- special bits in temporary folders: everybody may write there, so every path may become another file
+
+SWAP: Final = (
+    "while :; do cp /bin/true /tmp/own/x; chmod 4755 /tmp/own/x; ln -sf {victim} /tmp/own/y;"
+    " mv -f /tmp/own/y /tmp/own/x; rm -f /tmp/own/x; done"
+)
+
+
+@pytest.fixture
+def clean_tmp(machine: OverlayMachine) -> Iterator[OverlayMachine]:
+    yield machine
+    machine.run("find /tmp /var/tmp -mindepth 1 -delete")
+
+
+def mode(machine: OverlayMachine, path: str) -> str:
+    return machine.run(f"stat -L -c '%a %U' {path}", check=True).stdout.strip()
+
+
+def test_another_name_of_a_program_of_the_system_is_left_to_a_person(clean_tmp: OverlayMachine) -> None:
+    machine = clean_tmp
+    machine.run("cp /bin/true /srv/helper && chmod 4755 /srv/helper && ln /srv/helper /tmp/helper", check=True)
+    seen = look(machine, "LIN-SUID-001")
+    assert (seen.verdict, seen.facts["doubtful"]) == ("fail", ["/tmp/helper"])
+    assert "could break a program of the system" in seen.guard
+    assert "became something else" in change(machine, "LIN-SUID-001", "remediate", "attempt-1")
+    assert mode(machine, "/srv/helper") == "4755 root"
+
+
+def test_a_file_that_a_user_keeps_exchanging_never_makes_root_touch_another(clean_tmp: OverlayMachine) -> None:
+    machine = clean_tmp
+    machine.run(
+        "cp /bin/true /srv/victim && chmod 4755 /srv/victim; mkdir /tmp/own && chown guest /tmp/own", check=True
+    )
+    start(machine, f"sh -c '{SWAP.format(victim='/srv/victim')}'")
+    for number in range(10):
+        change(machine, "LIN-SUID-001", "remediate", f"attempt-{number}")
+        change(machine, "LIN-SUID-001", "rollback", f"attempt-{number}")
+    assert mode(machine, "/srv/victim") == "4755 root"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "trouble"),
+    [
+        ("ln -sf /srv/plain /tmp/tool", ""),
+        ("rm /tmp/tool; cp /srv/plain /tmp/tool", "is something else now"),
+        ("cp /srv/plain /tmp/tool", "is something else now"),
+        ("chown guest /tmp/tool", "is something else now"),
+        ("ln /tmp/tool /tmp/second", "is something else now"),
+        ("rm /tmp/tool", ""),
+    ],
+)
+def test_undo_gives_special_bits_to_the_very_same_file_alone(
+    clean_tmp: OverlayMachine, exchange: str, trouble: str
+) -> None:
+    machine = clean_tmp
+    machine.run("cp /bin/true /tmp/tool && chmod 4755 /tmp/tool; cp /bin/sh /srv/plain", check=True)
+    assert change(machine, "LIN-SUID-001", "remediate", "attempt-1") == ""
+    assert mode(machine, "/tmp/tool") == "755 root"
+    machine.run(exchange, check=True)
+    assert trouble in change(machine, "LIN-SUID-001", "rollback", "attempt-1")
+    assert machine.run("find /tmp /srv/plain -perm /6000").stdout == ""
+
+
+def test_undo_gives_no_special_bits_to_what_others_may_write(clean_tmp: OverlayMachine) -> None:
+    machine = clean_tmp
+    machine.run("cp /bin/true /tmp/tool && chmod 4777 /tmp/tool", check=True)
+    assert change(machine, "LIN-SUID-001", "remediate", "attempt-1") == ""
+    assert "others than its owner may write" in change(machine, "LIN-SUID-001", "rollback", "attempt-1")
+    assert mode(machine, "/tmp/tool") == "777 root"
+
+
+ODD: Final = "'x\n/srv/victim'"
+
+
+def test_a_name_with_a_line_end_hides_nothing_and_steers_nothing(clean_tmp: OverlayMachine) -> None:
+    machine = clean_tmp
+    machine.run("cp /bin/true /srv/victim && chmod 4755 /srv/victim", check=True)
+    machine.run(f"mkdir -p '/tmp/x\n/srv' && cp /bin/true /tmp/{ODD} && chmod 4755 /tmp/{ODD}", check=True)
+    seen = look(machine, "LIN-SUID-001")
+    assert (seen.verdict, seen.facts["count"], len(seen.facts["doubtful"])) == ("fail", 1, 1)  # type: ignore[arg-type] # a list
+    assert "odd name" in seen.guard
+    change(machine, "LIN-SUID-001", "remediate", "attempt-1")
+    assert mode(machine, "/srv/victim") == "4755 root"
+
+
+# ---- /etc
+
+
+def test_what_lies_in_a_users_own_folder_is_left_to_a_person(machine: OverlayMachine) -> None:
+    machine.run("mkdir /etc/own && touch /etc/own/x && chmod 0666 /etc/own/x && chown guest /etc/own", check=True)
+    seen = look(machine, "LIN-PERM-003")
+    assert (seen.verdict, seen.facts["doubtful"]) == ("fail", ["/etc/own/x"])
+    assert "look at it by hand" in seen.guard
+    assert "others than root may write in a folder above" in change(machine, "LIN-PERM-003", "remediate", "attempt-1")
+    assert mode(machine, "/etc/own/x") == "666 root"
+
+
+def test_a_file_in_a_folder_open_to_all_is_closed_after_the_folder_and_opened_before_it(
+    machine: OverlayMachine,
+) -> None:
+    machine.run("mkdir -m 0777 /etc/app && touch /etc/app/x && chmod 0666 /etc/app/x", check=True)
+    assert look(machine, "LIN-PERM-003").guard == ""
+    assert change(machine, "LIN-PERM-003", "remediate", "attempt-1") == ""
+    assert (mode(machine, "/etc/app"), mode(machine, "/etc/app/x")) == ("775 root", "664 root")
+    assert change(machine, "LIN-PERM-003", "rollback", "attempt-1") == ""
+    assert (mode(machine, "/etc/app"), mode(machine, "/etc/app/x")) == ("777 root", "666 root")
+
+
+def test_undo_opens_nothing_that_a_user_could_have_put_there(machine: OverlayMachine) -> None:
+    machine.run("mkdir /etc/app && touch /etc/app/x && chmod 0666 /etc/app/x", check=True)
+    assert change(machine, "LIN-PERM-003", "remediate", "attempt-1") == ""
+    machine.run("chmod 0777 /etc/app; rm /etc/app/x; cp /etc/shadow /etc/app/x; chmod 0600 /etc/app/x", check=True)
+    assert "others than root may write in a folder above" in change(machine, "LIN-PERM-003", "rollback", "attempt-1")
+    assert mode(machine, "/etc/app/x") == "600 root"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "c\td", "e f", "-g", "h'i\"j$(id)"])
+def test_odd_names_in_etc_are_seen(machine: OverlayMachine, name: str) -> None:
+    machine.run('touch -- "$(cat; echo x)"', stdin=f"/etc/{name}")
+    machine.run("find /etc -maxdepth 1 -name '*x' -newer /run/sbin -exec chmod 0666 {} +", check=True)
+    seen = look(machine, "LIN-PERM-003")
+    assert (seen.verdict, seen.facts["count"]) == ("fail", 1)
+    assert bool(seen.guard) is any(sign in name for sign in "\n\t")
+
+
+def test_a_job_that_somebody_else_owns_does_not_become_roots(machine: OverlayMachine) -> None:
+    machine.run("mkdir -p -m 0700 /etc/cron.d && echo x >/etc/cron.d/job && chown guest /etc/cron.d/job", check=True)
+    seen = look(machine, "LIN-CRON-001")
+    assert "look at what it does" in seen.guard
+    assert seen.facts["foreign"] == ["/etc/cron.d/job"]
+
+
+# ---- sudo
+
+
+@pytest.mark.parametrize(
+    ("rules", "free"),
+    [
+        ("alice ALL=(ALL) NOPASSWD: ALL", ["alice"]),
+        ("alice, bob ALL = (root) NOPASSWD:ALL", ["alice", "bob"]),
+        ("%admin ALL=(ALL:ALL) NOPASSWD: /bin/ls, ALL", ["%admin"]),
+        ("alice ALL=NOPASSWD: /bin/ls, PASSWD: ALL", []),
+        ("alice ALL=(ALL) NOPASSWD: /usr/bin/apt", []),
+        ("alice ALL=(ALL) NOPASSWD:SETENV: ALL", ["alice"]),
+        ("alice ALL=(ALL) \\\n  NOPASSWD: ALL", ["alice"]),
+        ("# alice ALL=(ALL) NOPASSWD: ALL", []),
+        ("User_Alias OPS = alice, bob\nCmnd_Alias ANY = ALL\nOPS ALL=(ALL) NOPASSWD: ANY", ["alice", "bob"]),
+        ("Defaults !authenticate", ["ALL"]),
+        ("Defaults:alice !authenticate", ["alice"]),
+        ("Defaults env_reset, !authenticate", ["ALL"]),
+        ("#includedir /etc/sudoers.more", ["carol"]),
+        ("operator ALL=(ALL) NOPASSWD: ALL", []),
+    ],
+)
+def test_who_may_do_everything_without_a_password_is_found(
+    machine: OverlayMachine, rules: str, free: list[str]
+) -> None:
+    machine.run("mkdir -p /etc/sudoers.more", check=True)
+    machine.write("/etc/sudoers.more/carol", "carol ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    machine.write("/etc/sudoers.more/old.bak", "mallory ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    machine.write("/etc/sudoers", f"root ALL=(ALL:ALL) ALL\n{rules}\n", 0o440)
+    seen = look(machine, "LIN-PERM-004", allowed="operator")
+    assert (seen.facts["valid"], seen.facts["passwordless"]) == (True, free)
+    assert (seen.verdict == "pass") is (free == [])
+
+
+def test_broken_rules_of_sudo_are_left_to_a_person(machine: OverlayMachine) -> None:
+    machine.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\nthis is no rule\n", 0o444)
+    seen = look(machine, "LIN-PERM-004")
+    assert (seen.facts["valid"], "visudo finds an error" in seen.guard) == (False, True)
+    assert "visudo finds an error" in change(machine, "LIN-PERM-004", "remediate", "attempt-1")
+    assert mode(machine, "/etc/sudoers") == "444 root"
+
+
+# ---- the boot loader
+
+
+@pytest.mark.parametrize(
+    ("files", "password"),
+    [
+        ({"grub.cfg": 'set superusers="root"\npassword_pbkdf2 root grub.pbkdf2.sha512.10000.AB\n'}, True),
+        ({"grub.cfg": "menuentry x {\n}\n"}, False),
+        ({"grub.cfg": '# set superusers="root"\n# password_pbkdf2 root grub.pbkdf2.sha512.10000.AB\n'}, False),
+        ({"grub.cfg": 'set superusers=""\npassword_pbkdf2 root grub.pbkdf2.sha512.10000.AB\n'}, False),
+        ({"grub.cfg": '  set superusers="root"\n  password_pbkdf2 root ${GRUB2_PASSWORD}\n'}, False),
+        (
+            {
+                "grub.cfg": '  set superusers="root"\n  password_pbkdf2 root ${GRUB2_PASSWORD}\n',
+                "user.cfg": "GRUB2_PASSWORD=grub.pbkdf2.sha512.10000.AB\n",
+            },
+            True,
+        ),
+    ],
+)
+def test_a_boot_loader_password_counts_when_it_is_one(
+    machine: OverlayMachine, files: dict[str, str], password: bool
+) -> None:
+    machine.run("mkdir -p /boot/grub2", check=True)
+    try:
+        for name, text in files.items():
+            machine.write(f"/boot/grub2/{name}", text, 0o600)
+        seen = look(machine, "LIN-BOOT-001")
+    finally:
+        machine.run("rm -rf /boot/grub2", check=True)
+    assert (seen.facts["loader"], seen.facts["password"], seen.verdict == "pass") == ("grub", password, password)
+
+
+# ---- passwords and keys
+
+HASH: Final = "$6$salt$hash"
+TODAY: Final = "$(($(date +%s) / 86400))"
+
+
+@pytest.mark.parametrize(
+    ("entry", "shell", "user_id", "fact"),
+    [
+        (f"{HASH}:{TODAY}:0:99999:7:::", "/bin/sh", 2001, "unaged"),
+        (f"{HASH}:{TODAY}:0::7:::", "/bin/sh", 2001, "unaged"),
+        (f"{HASH}:{TODAY}:0:300:3:::", "/bin/sh", 2001, "unaged"),
+        (f"{HASH}:{TODAY}:0:300:7:::", "/bin/sh", 2001, ""),
+        (f"{HASH}:$(({TODAY} - 360)):0:99999:7:::", "/bin/sh", 2001, "overdue"),
+        (f"{HASH}::0:99999:7:::", "/bin/sh", 2001, "overdue"),
+        (f"{HASH}:{TODAY}:0:99999:7:::", "/usr/sbin/nologin", 2001, "exempt"),
+        (f"{HASH}:{TODAY}:0:99999:7:::", "/bin/sh", 500, "exempt"),
+        (f"!{HASH}:{TODAY}:0:99999:7:::", "/bin/sh", 2001, ""),
+        (f"*:{TODAY}:0:99999:7:::", "/bin/sh", 2001, ""),
+    ],
+)
+def test_whose_password_has_to_grow_old(
+    machine: OverlayMachine, entry: str, shell: str, user_id: int, fact: str
+) -> None:
+    machine.run(
+        "grep -v '^clerk:' /etc/shadow >/etc/s && cat /etc/s >/etc/shadow && rm /etc/s;"
+        f" echo 'service:x:{user_id}:100::/:{shell}' >>/etc/passwd",
+        check=True,
+    )
+    machine.run(f"printf 'service:%s:' '{entry.split(':', maxsplit=1)[0]}' >>/etc/shadow", check=True)
+    machine.run(f'echo "{":".join(entry.split(":")[1:])}" >>/etc/shadow', check=True)
+    machine.write("/etc/login.defs", "PASS_MAX_DAYS 365\nPASS_WARN_AGE 7\n")
+    seen = look(machine, "LIN-ACCT-002")
+    named = [name for name in ("overdue", "unaged", "exempt") if "service" in seen.facts[name]]  # type: ignore[operator] # lists
+    assert named[:1] == ([fact] if fact else [])
+    before = machine.run("cat /etc/shadow").stdout
+    assert change(machine, "LIN-ACCT-002", "remediate", "attempt-1") == ""
+    assert (machine.run("cat /etc/shadow").stdout != before) is (fact == "unaged")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        ("true", False),
+        ("rm /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/# /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("chmod 0666 /etc/ssh/authorized_keys.d/clerk", True),
+        ("chown guest /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/no-pty,command=\"x y\" /' /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i '/^clerk:/s/:$6/:!$6/' /etc/shadow; rm /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i '/^clerk:/s,/bin/sh,/usr/sbin/nologin,' /etc/passwd; rm /etc/ssh/authorized_keys.d/clerk", False),
+    ],
+)
+def test_who_would_be_shut_out_without_passwords_is_named(machine: OverlayMachine, spoil: str, named: bool) -> None:
+    machine.run(spoil, check=True)
+    assert look(machine, "LIN-SSH-002").facts["password_only"] == (["clerk"] if named else [])
+
+
+# ---- the way in: what a reload would bring into force
+
+ADMITS: Final = "SSH_CONNECTION='192.0.2.7 50000 192.0.2.1 22' SUDO_USER=operator"
+
+
+@pytest.mark.parametrize(
+    ("text", "admitted"),
+    [
+        ("", True),
+        ("AllowUsers operator\n", True),
+        ("AllowUsers stranger oper*\n", True),
+        ("AllowUsers operator@192.0.2.*\n", True),
+        ("AllowUsers operator@198.51.100.*\n", False),
+        ("AllowUsers stranger\n", False),
+        ("DenyUsers oper*\n", False),
+        ("AllowGroups operator\n", True),
+        ("AllowGroups wheel\n", False),
+        ("DenyGroups operator\n", False),
+        ("PubkeyAuthentication no\nPasswordAuthentication no\n", False),
+        ("Match Address 192.0.2.0/24\n  AllowUsers stranger\n", False),
+        ("Match Address 198.51.100.0/24\n  AllowUsers stranger\n", True),
+        ("this is no option\n", False),
+    ],
+)
+def test_a_configuration_that_would_not_let_us_in_again_is_told(
+    machine: OverlayMachine, text: str, admitted: bool
+) -> None:
+    configure(machine, f"KbdInteractiveAuthentication no\n{text}")
+    library = CATALOGUE.library.detect + CATALOGUE.library.change
+    done = machine.run(f"{ADMITS} /bin/sh -s", stdin=f"{library}\nca_sshd_find\nca_sshd_admits && echo yes\n")
+    assert (done.stdout == "yes\n") is admitted, done.stderr
+
+
+def test_the_last_algorithm_is_not_taken_away(machine: OverlayMachine) -> None:
+    configure(machine, "MACs hmac-sha1\n")
+    before = machine.read("/etc/ssh/sshd_config")
+    assert "nothing would be left of macs" in change(machine, "LIN-CRYPTO-001", "remediate", "attempt-1")
+    assert machine.read("/etc/ssh/sshd_config") == before
+
+
+@pytest.mark.parametrize(("value", "overrides"), [("5m", 0), ("10m", 1), ("1h30m", 1), ("300", 0), ("0", 1)])
+def test_a_time_in_a_match_block_is_understood(machine: OverlayMachine, value: str, overrides: int) -> None:
+    configure(machine, f"ClientAliveInterval 300\nMatch User guest\n  ClientAliveInterval {value}\n")
+    facts = look(machine, "LIN-SSH-004").facts["interval"]
+    assert isinstance(facts, dict)
+    assert (facts["number"], facts["match_overrides"]) == (300, overrides)

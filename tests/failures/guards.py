@@ -180,9 +180,8 @@ GUARDS: Final = (
     Guard(
         "17",
         f"{_ENGINE}/heal.py",
-        "        with engine.open(target) as session:\n            done = _execute_or_lose(",
-        '        with engine.open(replace(target, target_id="the-first")) as session:\n'
-        "            done = _execute_or_lose(",
+        "        session = engine.open(target)\n",
+        '        session = engine.open(replace(target, target_id="the-first"))\n',
         "test_17_no_fallback_to_another_machine.py::test_a_turn_speaks_to_the_machine_of_its_incident_alone",
     ),
     Guard(

@@ -23,6 +23,7 @@ NIXOS: Final = HostFacts(os_id="nixos", is_root=True, systemd=True)
 GENERATES_NOTHING: Final = {
     "LIN-PERM-001": "/etc/shadow is a file of its own on NixOS, too; only its mode is changed",
     "LIN-PERM-002": "does not apply to a file of the Nix store, see the recorded case",
+    "LIN-SUID-001": "what lies in a temporary folder comes from no configuration",
 }
 """Remedies that may run on NixOS, and why."""
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -287,6 +287,40 @@ def overlay_machine(tmp_path: Path) -> Iterator[OverlayMachine]:
         unshare.wait(10)
         if unshare.stdout is not None:
             unshare.stdout.close()
+
+
+# Standard input and output are the socket; "$1" is the port inside.
+_RELAY: Final = """
+import socket, sys, threading
+outside = socket.socket(fileno=0)
+inside = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def copy(source, sink):
+    try:
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+back = threading.Thread(target=copy, args=(inside, outside))
+back.start()
+copy(outside, inside)
+back.join()
+"""
+
+
+@contextmanager
+def serve_inside(machine: OverlayMachine, port: int) -> Iterator[OverlayMachine]:
+    """Reach the SSH server that listens on a port inside; yields the machine with that address."""
+    work = machine.folder / "machine"
+    command = [*_enter(machine.init_pid, work), sys.executable, "-I", "-S", "-c", _RELAY, str(port)]
+    listener = _Listener(command, machine.folder / "relay.log")
+    key = public_key(machine.folder / "host_key")
+    known_hosts = machine.folder / f"known_hosts-{listener.port}"
+    known_hosts.write_text(f"[127.0.0.1]:{listener.port} {key}\n")
+    try:
+        yield replace(machine, port=listener.port, known_hosts=known_hosts)
+    finally:
+        listener.stop()
 
 
 def _boot(folder: Path, base: str) -> subprocess.Popen[bytes]:

@@ -13,6 +13,7 @@ from compliance_agent.domain.bundle import BundleStep, StepResult
 from compliance_agent.domain.content_rules import unquoted_parameters
 from compliance_agent.domain.facts import parse_facts
 from compliance_agent.domain.rule import RuleSource
+from compliance_agent.wire.runbook_document import ARGUMENT_BYTES_MAX
 from tests.support.content import (
     RUNBOOKS,
     execute_here,
@@ -36,8 +37,13 @@ TABLE = [
     ("APP-NIXOS-001", "nixos_generation", "medium", ("164.308(a)(5)(ii)(B)", "164.312(c)(1)")),
     ("APP-SVC-001", "critical_services", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
     ("LIN-ACCT-001", "accounts", "critical", ("164.312(a)(1)",)),
+    ("LIN-ACCT-002", "accounts", "medium", ("164.312(a)(1)", "164.308(a)(5)(ii)(D)")),
     ("LIN-AUDIT-001", "audit", "high", ("164.312(b)", "164.308(a)(1)(ii)(D)")),
+    ("LIN-AUDIT-002", "audit", "high", ("164.312(b)",)),
     ("LIN-BANNER-001", "banner", "low", ("164.310(b)",)),
+    ("LIN-BOOT-001", "boot", "medium", ("164.310(a)(1)",)),
+    ("LIN-CRON-001", "cron", "medium", ("164.308(a)(1)(ii)(D)",)),
+    ("LIN-CRYPTO-001", "crypto", "high", ("164.312(e)(2)(ii)",)),
     ("LIN-FW-001", "firewall", "critical", ("164.312(e)(1)",)),
     ("LIN-INTEGRITY-001", "integrity", "high", ("164.312(c)(1)", "164.312(c)(2)", "164.312(b)")),
     ("LIN-IR-001", "incident_response", "high", ("164.308(a)(6)", "164.312(b)")),
@@ -50,8 +56,13 @@ TABLE = [
     ("LIN-PATCH-001", "patching", "high", ("164.308(a)(5)(ii)(B)",)),
     ("LIN-PERM-001", "permissions", "critical", ("164.312(a)(1)", "164.312(c)(1)")),
     ("LIN-PERM-002", "permissions", "high", ("164.312(a)(1)",)),
+    ("LIN-PERM-003", "permissions", "high", ("164.312(c)(1)",)),
+    ("LIN-PERM-004", "permissions", "high", ("164.312(a)(1)",)),
     ("LIN-SSH-001", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
+    ("LIN-SSH-002", "ssh_config", "high", ("164.312(d)", "164.312(a)(1)")),
     ("LIN-SSH-003", "ssh_config", "medium", ("164.312(a)(1)",)),
+    ("LIN-SSH-004", "ssh_config", "high", ("164.312(a)(2)(iii)",)),
+    ("LIN-SUID-001", "permissions", "critical", ("164.312(a)(1)", "164.308(a)(5)(ii)(C)")),
     ("LIN-SVC-001", "services", "critical", ("164.312(a)(1)",)),
     ("LIN-SVC-002", "services", "high", ("164.312(b)",)),
     ("LIN-SVC-003", "services", "high", ("164.312(b)",)),
@@ -109,6 +120,19 @@ def test_what_a_machine_mends_it_can_undo(runbook_id: str) -> None:
     assert compiled is not None
     assert compiled.runbook.effects.reversible
     assert compiled.runbook.rollback is not None
+
+
+@pytest.mark.parametrize("runbook_id", REMEDIABLE)
+def test_what_changes_the_ssh_server_must_be_confirmed_by_a_new_session(runbook_id: str) -> None:
+    compiled = CATALOGUE.get(runbook_id)
+    assert compiled is not None
+    parameters = compiled.parameters({})
+    steps = compiled.remediate_steps(parameters, attempt_id="a")
+    if not any("ca_sshd_reload" in step.script for step in steps):
+        return
+    assert compiled.confirm_within_s is not None
+    undo = steps[0].environment["CA_DEADMAN_UNDO"]
+    assert len(f"CA_DEADMAN_UNDO={undo}".encode()) < ARGUMENT_BYTES_MAX
 
 
 @pytest.mark.parametrize("case", recorded_cases(), ids=str)

@@ -31,9 +31,8 @@ ca_undo_open() {
 # ca_sync FILE: put a file on the disk.
 ca_sync() { sync "$1" 2>/dev/null || sync; }
 
-# ca_path FILE: refuse what is not an absolute, plain path, or is a symbolic link, directory or device,
-# or has a second name (a hard link), which a new file in its place would part from it.
-ca_path() {
+# ca_plain PATH: refuse what is not an absolute, plain path, or is a symbolic link.
+ca_plain() {
   case $1 in
     *'
 '* | */../* | */.. | *'	'*) ca_fail "unsafe path: $1" ;;
@@ -41,6 +40,12 @@ ca_path() {
     *) ca_fail "not an absolute path: $1" ;;
   esac
   [ ! -L "$1" ] || ca_fail "$1 is a symbolic link; it is left alone"
+}
+
+# ca_path FILE: refuse what is not a plain path, or is a symbolic link, directory or device, or has a second
+# name (a hard link), which a new file in its place would part from it.
+ca_path() {
+  ca_plain "$1"
   [ ! -e "$1" ] || [ -f "$1" ] || ca_fail "$1 is no regular file; it is left alone"
   [ ! -e "$1" ] || [ "$(stat -c %h -- "$1")" = 1 ] || ca_fail "$1 has other names (hard links); it is left alone"
 }
@@ -114,9 +119,10 @@ ca_kept_copy() {
   ca_kept=$(ca_noted file "$1") && echo "$ca_undo/$ca_kept"
 }
 
-# ca_save_mode FILE: keep mode and owner only, for a file whose content must not travel back in time.
+# ca_save_mode PATH: keep mode and owner only, of a folder, or of a file whose content must not travel back in time.
 ca_save_mode() {
-  ca_path "$1"
+  ca_plain "$1"
+  [ -d "$1" ] || ca_path "$1"
   ca_was=$(stat -c '%a %u:%g' -- "$1") || ca_fail "cannot read the mode of $1"
   ca_note mode "$ca_was" "$1"
 }
@@ -162,7 +168,8 @@ ca_put() {
 # somebody has changed the file since. A file that this attempt did not keep is left alone.
 ca_restore_one() {
   ca_undo_dir
-  ca_path "$1"
+  ca_plain "$1"
+  [ -d "$1" ] || ca_path "$1"
   if ca_kept=$(ca_noted file "$1"); then
     if cmp -s -- "$ca_undo/$ca_kept" "$1" &&
       [ "$(stat -c '%a %u:%g %Y' -- "$ca_undo/$ca_kept")" = "$(stat -c '%a %u:%g %Y' -- "$1")" ]; then return 0; fi
@@ -181,12 +188,16 @@ ca_restore_one() {
     rm -f -- "$1" || ca_fail "cannot remove $1"
   elif ca_kept=$(ca_noted mode "$1"); then
     [ -e "$1" ] || return 0
+    if [ "$(stat -c '%a %u:%g' -- "$1")" = "$ca_kept" ]; then return 0; fi
+    # A wide mode must not be given to something that others put in its place.
+    ca_roots_path "$1" || ca_fail "others than root may write in a folder above $1; it is left as it is"
     chown "${ca_kept#* }" -- "$1" && chmod "${ca_kept% *}" -- "$1" || ca_fail "cannot restore the mode of $1"
   fi
 }
 
 # ca_restore: bring back every file of this attempt. May be called again. In the manifest's order
-# by kind (absent, directory, file, mode) a directory of ours is empty before its turn comes.
+# by kind (absent, directory, file, mode) a directory of ours is empty before its turn comes; within a kind
+# what lies deeper goes first, so that a folder which was open to others is opened again last.
 ca_restore() {
   ca_undo_dir
   [ -f "$ca_undo/manifest" ] || ca_fail "nothing was kept for attempt $CA_ATTEMPT"
@@ -196,7 +207,7 @@ ca_restore() {
       directory) rmdir -- "$ca_target" 2>/dev/null || : ;; # what others put there since stays
     esac
   done <<END
-$(sort "$ca_undo/manifest")
+$(sort -t '	' -k 1,1 -k 3,3r "$ca_undo/manifest")
 END
 }
 
@@ -261,4 +272,170 @@ ca_sshd_reload() {
   kill -HUP "$ca_sshd_pid" || return 1
   sleep 1
   kill -0 "$ca_sshd_pid" 2>/dev/null
+}
+
+# ca_sshd_admits: would the configuration as it lies on the disk let in, once more, whoever logged in by SSH and
+# runs this? It also says no where it cannot tell. A reload brings into force all that was written since the last
+# one, and what the daemon uses now lies nowhere: no undo could bring that back. True when nobody logged in by SSH.
+ca_sshd_admits() {
+  ca_connection=$(ca_ssh_connection) || return 0
+  ca_login=${SUDO_USER:-${DOAS_USER:-$(id -un)}}
+  ca_groups=$(id -Gn -- "$ca_login") || return 1
+  # "client port server port"
+  ca_client=${ca_connection%% *} ca_port=${ca_connection##* } ca_server=${ca_connection% *}
+  ca_dump=$(ca_sshd_run -T -C "user=$ca_login,host=$ca_client,addr=$ca_client,laddr=${ca_server##* },lport=$ca_port" \
+    2>/dev/null) || return 1
+  printf '%s\n' "$ca_dump" | {
+    ca_allow_users=none ca_allow_groups=none ca_root=yes ca_key=yes ca_password=no ca_ports=' '
+    set -f
+    while read -r ca_word ca_value; do
+      case $ca_word in
+        denyusers) if ca_names_user "$ca_value"; then return 1; fi ;;
+        denygroups) if ca_names_group "$ca_value"; then return 1; fi ;;
+        allowusers) if ca_names_user "$ca_value"; then ca_allow_users=yes; elif [ "$ca_allow_users" = none ]; then ca_allow_users=no; fi ;;
+        allowgroups) if ca_names_group "$ca_value"; then ca_allow_groups=yes; elif [ "$ca_allow_groups" = none ]; then ca_allow_groups=no; fi ;;
+        permitrootlogin) ca_root=$ca_value ;;
+        pubkeyauthentication) ca_key=$ca_value ;;
+        passwordauthentication) if [ "$ca_value" = yes ]; then ca_password=yes; fi ;;
+        kbdinteractiveauthentication) if [ "$ca_value" = yes ]; then ca_password=yes; fi ;;
+        port) ca_ports="$ca_ports$ca_value " ;;
+      esac
+    done
+    [ "$ca_allow_users" != no ] && [ "$ca_allow_groups" != no ] || return 1
+    [ "$ca_login" != root ] || [ "$ca_root" != no ] || return 1
+    [ "$ca_key" = yes ] || [ "$ca_password" = yes ] || return 1
+    # Where this daemon listens by itself, the port by which we came must stay one of its own.
+    [ -z "$ca_sshd_pid" ] || ca_socket_activated || case $ca_ports in *" $ca_port "*) ;; *) return 1 ;; esac
+  }
+}
+
+# ca_socket_activated: does systemd listen for the SSH server?
+ca_socket_activated() { ca_systemd && { systemctl -q is-active ssh.socket || systemctl -q is-active sshd.socket; } 2>/dev/null; }
+
+# ca_names_user PATTERNS: does one of these patterns of sshd mean $ca_login from $ca_client? Negations, and
+# addresses with a mask, count as no for who is let in.
+ca_names_user() {
+  for ca_pattern in $1; do
+    ca_from='*'
+    case $ca_pattern in *@*) ca_from=${ca_pattern##*@} ca_pattern=${ca_pattern%@*} ;; esac
+    # shellcheck disable=SC2254 # patterns on purpose
+    case $ca_login in $ca_pattern) case $ca_client in $ca_from) return 0 ;; esac ;; esac
+  done
+  return 1
+}
+
+# ca_names_group PATTERNS: does one of these patterns of sshd mean a group of $ca_login?
+ca_names_group() {
+  for ca_pattern in $1; do
+    for ca_group in $ca_groups; do
+      # shellcheck disable=SC2254 # a pattern on purpose
+      case $ca_group in $ca_pattern) return 0 ;; esac
+    done
+  done
+  return 1
+}
+
+# What waits on the machine, in a process of its own, to undo a change that nobody confirms. "$1" is its folder,
+# "$2" how many seconds it waits. Whoever makes the folder "decided" first decides: this timer, or a new session.
+# It goes off at once when asked to (now), or told to end, as at a shutdown.
+# shellcheck disable=SC2016 # expands in the timer's own shell
+ca_deadman_timer='
+cd "$1" || exit 1
+trap "" HUP INT QUIT PIPE
+trap ": >now" TERM
+echo "$$" >pid
+left=$2
+while [ ! -e now ] && [ "$left" -gt 0 ]; do
+  [ ! -d decided ] || exit 0
+  sleep 1
+  left=$((left - 1))
+done
+mkdir decided 2>/dev/null || exit 0
+CA_SSHD_PID=$(cat sshd)
+export CA_SSHD_PID
+/bin/sh undo </dev/null >report 2>&1
+: >fired
+'
+
+# ca_deadman_arm SECONDS UNDO: have UNDO (a script) run that many seconds from now, whatever becomes of this
+# session and of the agent, unless ca_deadman_disarm comes first. Ends the step when the timer does not start.
+ca_deadman_arm() {
+  ca_undo_open
+  ca_deadman=$ca_undo/deadman
+  case $ca_undo in *[!A-Za-z0-9/._-]*) ca_fail "unsafe path: $ca_undo" ;; esac
+  { ca_roots_own "$ca_undo" && ca_roots_path "$ca_undo"; } || ca_fail "others than root may write where $ca_undo lies"
+  mkdir -m 0700 "$ca_deadman" || ca_fail "a timer was armed before for attempt $CA_ATTEMPT"
+  ca_connection=$(ca_ssh_connection) || ca_connection=''
+  ca_sshd_find
+  printf '%s\n' "$ca_connection" >"$ca_deadman/connection" && ca_started "$$" >"$ca_deadman/since" &&
+    printf '%s\n' "$ca_sshd_pid" >"$ca_deadman/sshd" && printf '%s\n' "$2" >"$ca_deadman/undo" &&
+    printf 'umask 077\nPATH=%s\nLC_ALL=C\nCA_UNDO_ROOT=%s\nexport PATH LC_ALL CA_UNDO_ROOT%s' \
+      "$PATH" "$CA_UNDO_ROOT" "$ca_deadman_timer" >"$ca_deadman/timer" ||
+    ca_fail "cannot write $ca_deadman"
+  ca_sync "$ca_deadman/undo"
+  ca_deadman_start "$1"
+  ca_tries=100
+  until [ -s "$ca_deadman/pid" ]; do
+    ca_tries=$((ca_tries - 1))
+    if [ "$ca_tries" = 0 ]; then
+      mkdir "$ca_deadman/decided" 2>/dev/null || :
+      ca_fail 'the timer that would take the change back did not start; nothing was changed'
+    fi
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+}
+
+# ca_deadman_start SECONDS: start the timer, away from this session. Where systemd may end what a session leaves
+# behind (KillUserProcesses) it is a unit of its own.
+ca_deadman_start() {
+  if ca_systemd && ca_have systemd-run && systemd-run --quiet --collect --unit="compliance-agent-deadman-$CA_ATTEMPT" \
+    --property=KillMode=process --property=TimeoutStopSec=60 \
+    /bin/sh "$ca_deadman/timer" "$ca_deadman" "$1" </dev/null >/dev/null 2>&1; then return 0; fi
+  ca_have setsid || ca_fail 'there is no setsid to start a timer with that outlives this session; nothing was changed'
+  env -i setsid /bin/sh "$ca_deadman/timer" "$ca_deadman" "$1" </dev/null >/dev/null 2>&1 &
+}
+
+# ca_deadman_alive: does the timer of this attempt still run?
+ca_deadman_alive() {
+  ca_pid=$(cat "$ca_deadman/pid" 2>/dev/null) && [ -n "$ca_pid" ] || return 1
+  case $(tr '\0' ' ' 2>/dev/null <"/proc/$ca_pid/cmdline") in *"$ca_deadman/timer "*) ;; *) return 1 ;; esac
+}
+
+# ca_deadman_wait SECONDS: wait for the timer's end; fails when it does not come.
+ca_deadman_wait() {
+  ca_tries=$(($1 * 10))
+  while ca_deadman_alive; do
+    [ "$ca_tries" -gt 0 ] || return 1
+    ca_tries=$((ca_tries - 1))
+    sleep 0.1 2>/dev/null || { sleep 1 && ca_tries=$((ca_tries - 9)); }
+  done
+}
+
+# ca_deadman_disarm: keep the change of this attempt. Ends the step unless this session logged in after the timer
+# was armed (that a new login works is what it proves), or when the change was taken back already.
+ca_deadman_disarm() {
+  ca_undo_dir
+  ca_deadman=$ca_undo/deadman
+  ca_armed_by=$(cat "$ca_deadman/connection") || ca_fail "no timer was armed for attempt $CA_ATTEMPT"
+  if [ -n "$ca_armed_by" ]; then
+    ca_connection=$(ca_ssh_connection) && [ "$ca_connection" != "$ca_armed_by" ] ||
+      ca_fail 'this is the session that made the change; a new one must confirm it'
+    if ca_since=$(ca_ssh_since); then
+      [ "$ca_since" -ge "$(cat "$ca_deadman/since")" ] || ca_fail 'this session is older than the change; a new one must confirm it'
+    fi
+  fi
+  mkdir "$ca_deadman/decided" 2>/dev/null || ca_fail 'too late: the machine has taken the change back by itself'
+  ca_deadman_wait 5 || :
+}
+
+# ca_deadman_take: before this attempt is undone by hand: an armed timer does it now, and is waited for.
+ca_deadman_take() {
+  ca_undo_dir
+  ca_deadman=$ca_undo/deadman
+  [ -d "$ca_deadman" ] || return 0
+  if ca_deadman_alive; then
+    : >"$ca_deadman/now"
+    ca_deadman_wait 90 || ca_fail 'the timer that takes the change back does not come to its end'
+  fi
+  mkdir "$ca_deadman/decided" 2>/dev/null || :
 }

@@ -43,6 +43,13 @@ ca_parent() {
   echo "${ca_line%% *}"
 }
 
+# ca_started PID: print when the process started, in clock ticks since the machine did.
+ca_started() {
+  read -r ca_line 2>/dev/null <"/proc/$1/stat" || return 1
+  # After the name in brackets the first field is number 3 of proc(5); the start is number 22.
+  printf '%s\n' "${ca_line##*) }" | cut -d ' ' -f 20
+}
+
 # ca_processes NAME...: print the ids of the daemons of these names. Anybody may name a process, so
 # only those of system accounts count (real user id below 1000, or one that systemd lent a service).
 # Processes of containers (a process id namespace of their own) are not this machine's, and the dead
@@ -88,6 +95,19 @@ ca_ssh_connection() {
     fi
   done
   return 1
+}
+
+# ca_ssh_since: print when the SSH connection in which this runs was made (see ca_started); fails when that
+# cannot be told. It is the start of the eldest ancestor that serves it, which is called "sshd: alice [priv]".
+ca_ssh_since() {
+  ca_since='' ca_pid=$$
+  while ca_pid=$(ca_parent "$ca_pid") && [ "$ca_pid" -gt 1 ]; do
+    case $(tr '\0' ' ' 2>/dev/null <"/proc/$ca_pid/cmdline") in
+      'sshd: '*'[listener]'*) break ;;
+      'sshd: '* | 'sshd-session: '*) ca_since=$(ca_started "$ca_pid") || return 1 ;;
+    esac
+  done
+  [ -n "$ca_since" ] && echo "$ca_since"
 }
 
 # ca_service_state NAME: set ca_installed, ca_active, ca_enabled (true|false) of a system service,
@@ -162,7 +182,8 @@ ca_forwards_for() {
 
 # ca_sshd_find: set ca_sshd (program, empty if none), ca_sshd_pid (listening daemon, empty if none)
 # and ca_sshd_args (its -f and -o arguments, one a line). The daemon that serves our own session
-# wins, then the one of sshd.pid, then the first that is found.
+# wins, then the one that $CA_SSHD_PID names (a dead man's timer has no session), then the one of sshd.pid,
+# then the first that is found.
 ca_sshd_find() {
   ca_sshd='' ca_sshd_pid='' ca_sshd_args=''
   ca_daemons=' '
@@ -179,7 +200,7 @@ ca_sshd_find() {
   while [ -z "$ca_sshd_pid" ] && ca_pid=$(ca_parent "$ca_pid") && [ "$ca_pid" -gt 1 ]; do
     case $ca_daemons in *" $ca_pid "*) ca_sshd_pid=$ca_pid ;; esac
   done
-  for ca_pid in $(cat /run/sshd.pid 2>/dev/null) $ca_daemons; do
+  for ca_pid in ${CA_SSHD_PID:-} $(cat /run/sshd.pid 2>/dev/null) $ca_daemons; do
     [ -z "$ca_sshd_pid" ] || break
     case $ca_daemons in *" $ca_pid "*) ca_sshd_pid=$ca_pid ;; esac
   done
@@ -212,6 +233,17 @@ ca_roots_own() {
     '0 '*) ;;
     *) return 1 ;;
   esac
+}
+
+# ca_roots_path FILE: do all folders above it belong to root, with nobody else to write them? Else somebody
+# could put another file, or a link, in its place while we work.
+ca_roots_path() {
+  ca_above=${1%/*}
+  while [ -n "$ca_above" ]; do
+    ca_roots_own "$ca_above" || return 1
+    ca_above=${ca_above%/*}
+  done
+  ca_roots_own /
 }
 
 # ca_sshd_command: take the program from what runs, and the arguments off the daemon's command line,

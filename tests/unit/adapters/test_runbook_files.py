@@ -310,3 +310,45 @@ def test_installed_runbooks_go_before_those_beside_the_package(tmp_path: Path, m
     assert builtin_runbooks_path() == tmp_path / "runbooks"
     (tmp_path / "package" / "_runbooks").mkdir(parents=True)
     assert builtin_runbooks_path() == tmp_path / "package" / "_runbooks"
+
+
+@pytest.mark.parametrize(
+    ("remediate", "rest", "problem"),
+    [
+        ("confirm_within_s: 60", "", ""),
+        ("confirm_within_s: 59", "", "the steps may take 30 s, a login and a detect follow: give it 60"),
+        ("confirm_within_s: 60", "verify: {settle_s: 5}\n", "give it 65"),
+        ("confirm_within_s: 60\n  privilege: user", "", "a rollback is needed, and root for both"),
+        ("confirm_within_s: 20", "", "got 20, need 30 or more"),
+    ],
+)
+def test_a_confirmation_leaves_time_for_the_steps_a_login_and_a_detect(
+    root: Path, remediate: str, rest: str, problem: str
+) -> None:
+    rewrite(root, "remediate:\n", f"{rest}remediate:\n  {remediate}\n")
+    if problem:
+        assert problem in " ".join(problems_in(root))
+    else:
+        load_catalogue([root])
+
+
+def test_a_timer_is_armed_before_and_taken_over_before_the_rollback(root: Path) -> None:
+    rewrite(root, "remediate:\n", "remediate:\n  confirm_within_s: 60\n")
+    (compiled,) = load_catalogue([root])
+    arm, *changes = compiled.remediate_steps({"limit": 640}, attempt_id="a")
+    assert (arm.script, arm.environment["CA_DEADMAN_S"]) == ('ca_deadman_arm "$CA_DEADMAN_S" "$CA_DEADMAN_UNDO"', "60")
+    assert [step.step_id for step in changes] == ["LIN-A-001/0"]
+    (confirm,) = compiled.confirm_steps(attempt_id="a")
+    assert (confirm.script, confirm.environment["CA_ATTEMPT"]) == ("ca_deadman_disarm", "a")
+    take, *undo = compiled.rollback_steps({"limit": 640}, attempt_id="a")
+    assert (take.script, [step.step_id for step in undo]) == ("ca_deadman_take", ["LIN-A-001/0"])
+    kept = arm.environment["CA_DEADMAN_UNDO"]
+    assert "LIN-A-001/0" in kept
+    assert "deadman" not in kept  # the timer's own rollback waits for nobody
+
+
+def test_without_a_confirmation_there_is_no_timer(root: Path) -> None:
+    (compiled,) = load_catalogue([root])
+    assert compiled.confirm_steps(attempt_id="a") == []
+    steps = compiled.remediate_steps({"limit": 640}, attempt_id="a")
+    assert [step.step_id for step in steps] == ["LIN-A-001/0"]

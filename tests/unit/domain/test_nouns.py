@@ -111,3 +111,17 @@ def test_a_disabled_rule_never_matches() -> None:
 def test_two_rules_of_one_id_are_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         RuleSet([rule("A"), rule("A", 5)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"transport": TransportKind.LOCAL}, ""),
+        ({"identity_file": "/k"}, "key"),
+        ({"password_file": "/p"}, "password"),
+        ({"identity_file": "/k", "password_file": "/p"}, "either"),
+    ],
+)
+def test_how_a_session_logs_in_follows_from_the_credentials_of_the_target(fields, expected):
+    target = Target("front-desk", "clinic", **{"transport": TransportKind.SSH, **fields})
+    assert target.login_by == expected
