@@ -11,17 +11,14 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.clock import SystemClock
-from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.ids import SystemIds
 from compliance_agent.adapters.kill_switch import FileKillSwitch
-from compliance_agent.adapters.known_hosts import KnownHosts
 from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS
 from compliance_agent.adapters.store.sqlite import SqliteStore
-from compliance_agent.adapters.transports.local import LocalTransport
 from compliance_agent.adapters.version import version
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of, uplink_of
@@ -30,10 +27,11 @@ from compliance_agent.app.long_lived import long_lived
 from compliance_agent.app.outbox_worker import OutboxWorker
 from compliance_agent.app.reporting import TelemetryReporter, heartbeat
 from compliance_agent.app.settings import catalogue_problems
+from compliance_agent.app.transports import close_transports, connects_as, make_transports
 from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
-from compliance_agent.domain.target import Mode, TransportKind
+from compliance_agent.domain.target import Mode
 from compliance_agent.domain.timeline import place
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.admission import admit
@@ -60,6 +58,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
+    from compliance_agent.domain.target import TransportKind
     from compliance_agent.engine.ports import Events, Transport
     from compliance_agent.engine.reporter import Reporter
     from compliance_agent.wire.evidence.entry import Sealed
@@ -272,7 +271,7 @@ def assemble(settings: Settings, *, access: Access, events: Events) -> Iterator[
     store = _open_store(settings, access, events)
     agent: Agent | None = None
     try:
-        agent = Agent(settings, _engine(settings, content, store, events, _transports(settings)), store)
+        agent = Agent(settings, _engine(settings, content, store, events, make_transports(settings)), store)
         yield agent
     finally:
         if agent is not None:
@@ -291,25 +290,14 @@ def rebuild(agent: Agent, settings: Settings) -> Engine:
 
     """
     old, content = agent.engine, load_content(settings)
-    transports = _transports(settings)
-    if _connects_as(agent.settings) == _connects_as(settings):  # what is kept goes on being of use
+    transports = make_transports(settings)
+    if connects_as(agent.settings) == connects_as(settings):  # what is kept goes on being of use
         transports = {**transports, **old.transports}
     agent.engine = _engine(settings, content, agent.store, old.events, transports)
     if transports.get(TransportKind.SSH) is not old.transports.get(TransportKind.SSH):
         close_transports(old)
     agent.settings = settings
     return agent.engine
-
-
-def close_transports(engine: Engine) -> None:
-    """Close the connections that an engine keeps."""
-    for transport in engine.transports.values():
-        transport.close()
-
-
-def _connects_as(settings: Settings) -> object:
-    """Return all settings that a transport is made of; the ways through jump hosts belong to the targets."""
-    return settings.ssh.model_dump(exclude={"jump_hosts"}), settings.known_hosts_paths
 
 
 def _open_store(settings: Settings, access: Access, events: Events) -> MemoryStore | Reader:
@@ -389,24 +377,3 @@ def _reporter(settings: Settings, content: Content, ids: SystemIds) -> Reporter:
     if settings.control_plane is None:
         return evidence
     return Reporters((evidence, TelemetryReporter(settings.site_id, ids)))
-
-
-def _transports(settings: Settings) -> Mapping[TransportKind, Transport]:
-    """Return one transport a kind; SSH is imported only where a target needs it."""
-    credentials = CredentialReader()
-    transports: dict[TransportKind, Transport] = {TransportKind.LOCAL: LocalTransport(credentials)}
-    if any(target.transport is TransportKind.SSH for target in settings.targets()):
-        from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport  # noqa: PLC0415 - 0.2 s of imports
-
-        options = SshOptions(
-            connect_timeout_s=settings.ssh.connect_timeout_s,
-            banner_timeout_s=settings.ssh.banner_timeout_s,
-            auth_timeout_s=settings.ssh.auth_timeout_s,
-            channel_timeout_s=settings.ssh.channel_timeout_s,
-            keepalive_s=settings.ssh.keepalive_s,
-            idle_limit_s=settings.ssh.idle_limit_s,
-            age_limit_s=settings.ssh.relogin_s,
-            kept_max=settings.ssh.kept_max,
-        )
-        transports[TransportKind.SSH] = SshTransport(options, KnownHosts(settings.known_hosts_paths), credentials)
-    return transports
