@@ -31,7 +31,7 @@ from compliance_agent.app.transports import close_transports, connects_as, make_
 from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
 from compliance_agent.domain.rule import RuleSource
-from compliance_agent.domain.target import Mode
+from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.domain.timeline import place
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.admission import admit
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from compliance_agent.domain.outcome import Attempt
     from compliance_agent.domain.rule import QuarantinedRule
     from compliance_agent.domain.rule_set import RuleSet
-    from compliance_agent.domain.target import TransportKind
     from compliance_agent.engine.ports import Events, Transport
     from compliance_agent.engine.reporter import Reporter
     from compliance_agent.wire.evidence.entry import Sealed
