@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from compliance_agent.errors import InputError
 from compliance_agent.wire.runbook_document import read_runbook
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.runbook import Runbook
 
+_PLATFORMS: Final = ("linux", "windows")
+
 
 def read_runbooks(folder: Path) -> list[Runbook]:
     """Return the runbooks below a folder, by id.
@@ -24,7 +26,7 @@ def read_runbooks(folder: Path) -> list[Runbook]:
 
     """
     runbooks, problems = [], []
-    for file in sorted(folder.glob("*/*.yaml")):
+    for file in sorted(file for platform in _PLATFORMS for file in folder.glob(f"{platform}/*.yaml")):
         runbook, wrong = read_runbook(read_yaml(file.read_bytes(), source=str(file)), stem=file.stem)
         problems += wrong
         runbooks += [runbook] if runbook is not None else []

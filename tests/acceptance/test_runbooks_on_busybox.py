@@ -44,7 +44,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OverlayMachine
         running.write("/usr/local/sbin/auditctl", AUDITCTL, 0o755)
         running.run("mkdir -p -m 0750 /etc/audit/rules.d", check=True)
         running.run(INSTALL, stdin=binary, check=True)
-        assert "BusyBox" in running.run("/bin/sh -c 'find --help 2>&1'").stdout
+        assert "BusyBox" in running.run("PATH=/run/wrappers/bin find --help 2>&1").stdout
         yield running
 
 
