@@ -123,8 +123,9 @@ def _receive(connection: psycopg.Connection, caller: Caller, entry: Entry, now: 
 
 
 _SEEN: Final = """
-UPDATE appliances SET seen_at = %(now)s, clock_ahead_s = %(ahead)s, version = %(version)s, heartbeat = %(heartbeat)s,
-  reported_until = greatest(reported_until, least(%(until)s, %(now)s))
+UPDATE appliances SET seen_at = %(now)s::timestamptz, clock_ahead_s = %(ahead)s, version = %(version)s,
+  heartbeat = %(heartbeat)s,
+  reported_until = greatest(reported_until, least(%(until)s::timestamptz, %(now)s::timestamptz))
 WHERE site_id = %(site_id)s AND appliance_id = %(appliance_id)s
 """
 
