@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from central_command.store.access import enrol, issue_enrolment_token
 from central_command.store.evidence import Fate, Reception, receive
 from compliance_agent.domain.evidence.profile import canonical_bytes, read_canonical
 from compliance_agent.wire.evidence.dsse import read_envelope, sign
@@ -157,3 +159,18 @@ def test_an_entry_that_is_signed_and_nonsense_is_refused_and_never_an_error(send
     line = sign(canonical_bytes({**payload, **change}), PAYLOAD_TYPE, a_key())
     assert send(line).reason.startswith("no entry of a chain")
     assert owner.execute("SELECT count(*) FROM evidence_bundles").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("seed", "alarmed"), [(1, False), (2, True)], ids=["the same key", "another key"])
+def test_an_appliance_that_enrols_anew_with_another_key_raises_an_alarm_and_its_chain_keeps_its_key(
+    send, chain, owner, seed, alarmed
+) -> None:
+    assert send(chain.lines[0]).fate is Fate.STORED
+    token = issue_enrolment_token(owner, site_id=SITE, created_by="kim", now=NOW, valid_for=timedelta(hours=1))
+    key, number = a_key(seed).public_key, uuid7(NOW, 10**9)
+    enrol(owner, token, appliance_id="box", public_key=key, credential_id=number, now=NOW)
+    assert (_alarm(owner) == "the appliance enrolled anew with another key after entry 1") is alarmed
+    assert owner.execute("SELECT what, subject, details ->> 'public_key' FROM audit_log").fetchall() == [
+        ("appliance_enrolled", "box", key.hex())
+    ]
+    assert send(chain.lines[1]).fate is Fate.STORED  # signed by the chain's own key, which nobody took from it
