@@ -17,6 +17,12 @@ from central_command.api.problems import Problem
 from central_command.store.telemetry import Execution, newest_kept, oldest_kept, time_of
 
 ENTRIES_MAX: Final = 1_000
+HEARTBEAT_MAX_BYTES: Final = 65_536
+"""Most bytes of a sign of life: the last one of each appliance is kept."""
+
+_OLDEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes that are no document raise; the last where they nest without end."""
 
 _Short = Annotated[str, msgspec.Meta(max_length=256)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -98,9 +104,17 @@ class Heartbeat(msgspec.Struct):
     outbox: dict[str, dict[str, msgspec.Raw]] = {}
 
     def reported_until(self) -> datetime:
-        """Return until when, by its own clock, the appliance has nothing more to tell."""
+        """Return until when, by its own clock, the appliance has nothing more to tell.
+
+        Raises:
+            ValueError: What it says of its outbox is no time.
+
+        """
         oldest = self.outbox.get("telemetry", {}).get("oldest_at")
-        moment = msgspec.json.decode(oldest, type=datetime | None) if oldest is not None else None
+        try:
+            moment = _times.decode(oldest) if oldest is not None else None
+        except _UNREADABLE as error:
+            raise ValueError(f"no heartbeat/v1: outbox.telemetry.oldest_at: {error}"[:300]) from error
         return min(self.at, moment) if moment is not None else self.at
 
 
@@ -126,6 +140,7 @@ _kinds = msgspec.json.Decoder(_Kind)
 _outcomes = msgspec.json.Decoder(_Outcome)
 _undos = msgspec.json.Decoder(_Undo)
 _heartbeats = msgspec.json.Decoder(Heartbeat)
+_times = msgspec.json.Decoder(_Moment | None)
 
 
 def read_batch(body: bytes, *, site_id: str, appliance_id: str, kind: str) -> Batch:
@@ -137,7 +152,7 @@ def read_batch(body: bytes, *, site_id: str, appliance_id: str, kind: str) -> Ba
     """
     try:
         batch = _batches.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"no report-batch/v1: {error}"[:300]) from error
     if (batch.site_id, batch.appliance_id) != (site_id, appliance_id):
         detail = f"the credential is for {site_id}/{appliance_id}, the batch of another appliance"
@@ -146,7 +161,7 @@ def read_batch(body: bytes, *, site_id: str, appliance_id: str, kind: str) -> Ba
     for raw in batch.entries:
         try:
             entry = _entries.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             refused.append((_id_of(raw), f"no report: {error}"[:300]))
             continue
         if entry.kind == kind:
@@ -173,18 +188,18 @@ def read_execution(entry: Entry, *, now: datetime) -> Execution:
         raise ValueError("a text holds NUL, which no table can")
     try:
         if _kinds.decode(body).schema == "undo-report/v1":
-            return _of_undo(entry, _undos.decode(body))
-        return _of_outcome(entry, _outcomes.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _of_undo(entry, _undos.decode(body), now)
+        return _of_outcome(entry, _outcomes.decode(body), now)
+    except _UNREADABLE as error:
         raise ValueError(f"no outcome-report/v1 or undo-report/v1: {error}"[:300]) from error
 
 
-def _of_outcome(entry: Entry, one: _Outcome) -> Execution:
+def _of_outcome(entry: Entry, one: _Outcome, now: datetime) -> Execution:
     if one.success != (one.outcome == "remediated"):
         raise ValueError("success is true for remediated, and for nothing else")
     return Execution(
         execution_id=entry.id,
-        ended_at=one.at.astimezone(UTC),
+        ended_at=_moment("at", one.at, now),
         outcome=one.outcome,
         success=one.success,
         level=one.level or ("L1" if one.rule_id and one.attempt_id else None),
@@ -200,18 +215,25 @@ def _of_outcome(entry: Entry, one: _Outcome) -> Execution:
         severity=one.severity,
         incident_id=one.incident_id,
         fingerprint=one.fingerprint,
-        opened_at=one.opened_at,
+        opened_at=_moment("opened_at", one.opened_at, now) if one.opened_at else None,
         attempt_id=one.attempt_id,
-        begun_at=one.begun_at,
+        begun_at=_moment("begun_at", one.begun_at, now) if one.begun_at else None,
         undoes=None,
         reason=one.reason,
     )
 
 
-def _of_undo(entry: Entry, one: _Undo) -> Execution:
+def _moment(name: str, value: datetime, now: datetime) -> datetime:
+    """Return a time in UTC that the tables, and whoever reads them, can hold: not before 2000, not in the future."""
+    if not _OLDEST <= value <= newest_kept(now):
+        raise ValueError(f"{name} is {value.isoformat()}: before 2000, or in the future")
+    return value.astimezone(UTC)
+
+
+def _of_undo(entry: Entry, one: _Undo, now: datetime) -> Execution:
     return Execution(
         execution_id=entry.id,
-        ended_at=one.at.astimezone(UTC),
+        ended_at=_moment("at", one.at, now),
         outcome="undone" if one.succeeded else "undo_failed",
         success=False,
         level=None,
@@ -229,7 +251,7 @@ def _of_undo(entry: Entry, one: _Undo) -> Execution:
         fingerprint=one.fingerprint,
         opened_at=None,
         attempt_id=None,
-        begun_at=one.begun_at,
+        begun_at=_moment("begun_at", one.begun_at, now),
         undoes=one.attempt_id if one.succeeded else None,
         reason=f"{one.actor}: {one.reason}",
     )
@@ -242,15 +264,17 @@ def read_heartbeat(entry: Entry) -> Heartbeat:
         ValueError: It is none.
 
     """
+    if len(entry.body) > HEARTBEAT_MAX_BYTES:
+        raise ValueError(f"it has more than {HEARTBEAT_MAX_BYTES:,} bytes")
     try:
         return _heartbeats.decode(entry.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"no heartbeat/v1: {error}"[:300]) from error
 
 
 def _id_of(raw: msgspec.Raw) -> str:
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return ""
     return str(value.get("id", ""))[:64] if isinstance(value, dict) else ""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from central_command.api.requests import Services
 
 _TRIES = Rate(burst=10, per_s=0.1)
+_BODY_MAX_BYTES = 4_096
+"""Nobody is known yet: no more is read of a stranger."""
 
 
 class _Enrolment(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,8 +40,8 @@ async def enroll(request: Request) -> Response:
     if wait := services.limiter.wait_s(("enroll", address), _TRIES, now_s=services.monotonic_s()):
         raise too_many(wait)
     try:
-        asked = msgspec.json.decode(await read_body(request), type=_Enrolment)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        asked = msgspec.json.decode(await read_body(request, most=_BODY_MAX_BYTES), type=_Enrolment)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"no enrolment: {error}"[:300]) from error
     return JSONResponse(await run_in_threadpool(_enrol, services, asked), HTTPStatus.CREATED)
 

@@ -31,13 +31,14 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, ...], tuple[float, float]] = {}
 
-    def wait_s(self, key: tuple[str, ...], rate: Rate, *, now_s: float) -> float:
+    def wait_s(self, key: tuple[str, ...], rate: Rate, *, now_s: float, take: bool = True) -> float:
         """Take one token, and return 0; or take none, and return the seconds until there is one.
 
         Args:
             key: Whose bucket.
             rate: What it holds and gains.
             now_s: Monotonic seconds.
+            take: False to ask only.
 
         """
         with self._lock:
@@ -46,6 +47,8 @@ class RateLimiter:
             if tokens < 1:
                 self._buckets[key] = (tokens, now_s)
                 return (1 - tokens) / rate.per_s
+            if not take:
+                return 0.0
             if len(self._buckets) >= _KEYS_MAX:
                 self._buckets.clear()  # forgetting is generous; growing without end is not
             self._buckets[key] = (tokens - 1, now_s)

@@ -54,9 +54,11 @@ async def _take(
     request: Request, *, scope: str, kind: str, take: Callable[[Services, Caller, Batch], list[Result]]
 ) -> Response:
     caller = await admit(request, scope)
-    body = await read_body(request)
-    batch = read_batch(body, site_id=caller.site_id, appliance_id=caller.appliance_id, kind=kind)
-    results = await run_in_threadpool(take, request.app.state.services, caller, batch)
+    services: Services = request.app.state.services
+    with services.one_of_few(caller, scope):
+        body = await read_body(request)
+        batch = read_batch(body, site_id=caller.site_id, appliance_id=caller.appliance_id, kind=kind)
+        results = await run_in_threadpool(take, services, caller, batch)
     results += [_result(entry_id, "rejected", reason) for entry_id, reason in batch.refused if entry_id]
     return JSONResponse({"results": results})
 
@@ -92,7 +94,8 @@ def _alone(connection: psycopg.Connection, caller: Caller, execution: Execution)
             return _answers(connection, caller, [execution])[0]
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         reason = str(error.diag.message_primary or "the database refuses it")
-        return _result(str(execution.execution_id), "rejected", reason[:300])
+        ours = isinstance(error, psycopg.errors.CheckViolation) and "no partition" in reason  # it may come again
+        return _result(str(execution.execution_id), "retry" if ours else "rejected", reason[:300])
 
 
 def _take_evidence(services: Services, caller: Caller, batch: Batch) -> list[Result]:
@@ -120,8 +123,9 @@ def _receive(connection: psycopg.Connection, caller: Caller, entry: Entry, now: 
 
 
 _SEEN: Final = """
-UPDATE appliances SET seen_at = %(now)s, clock_ahead_s = %(ahead)s, version = %(version)s, heartbeat = %(heartbeat)s,
-  reported_until = greatest(reported_until, least(%(until)s, %(now)s))
+UPDATE appliances SET seen_at = %(now)s::timestamptz, clock_ahead_s = %(ahead)s, version = %(version)s,
+  heartbeat = %(heartbeat)s,
+  reported_until = greatest(reported_until, least(%(until)s::timestamptz, %(now)s::timestamptz))
 WHERE site_id = %(site_id)s AND appliance_id = %(appliance_id)s
 """
 
@@ -132,6 +136,7 @@ def _take_heartbeats(services: Services, caller: Caller, batch: Batch) -> list[R
     for entry in batch.entries:
         try:
             beat = read_heartbeat(entry)
+            beat.reported_until()
         except ValueError as error:
             results.append(_result(str(entry.id), "rejected", str(error)))
             continue
@@ -144,14 +149,26 @@ def _take_heartbeats(services: Services, caller: Caller, batch: Batch) -> list[R
             "now": now,
             "ahead": (batch.sent_at - now).total_seconds(),
             "version": beat.version,
-            "heartbeat": bytes(entry.body).decode().replace("\\u0000", ""),
+            "heartbeat": bytes(entry.body).decode(),
             "until": beat.reported_until(),
             "site_id": caller.site_id,
             "appliance_id": caller.appliance_id,
         }
         with services.database.site(caller.site_id) as connection:
-            connection.execute(_SEEN, values)
+            _see(connection, values)
     return results
+
+
+def _see(connection: psycopg.Connection, values: dict[str, object]) -> None:
+    """Keep the newest sign of life; of one that no jsonb can hold (NUL, half a surrogate, 1e999999), all but its text.
+
+    The appliance lives, whatever its text is: it must not look silent.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(_SEEN, values)
+    except (psycopg.DataError, psycopg.errors.StatementTooComplex):
+        connection.execute(_SEEN, values | {"heartbeat": None})
 
 
 def _result(entry_id: str, status: str, reason: str = "") -> Result:

@@ -103,6 +103,7 @@ class _Where:
 @click.pass_obj
 def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
     """Answer appliances, fold what they report, and move rules from stage to stage."""
+    log_plainly()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -120,6 +121,19 @@ def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
         folder.join(10)
 
 
+def log_plainly() -> None:
+    """Log one JSON object a line on standard error; tracebacks without the values of variables, which hold tokens."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) -> None:
     """Fold once a second, at most; while the database is away, try again."""
     promoter = Promoter(PromotionPolicy(), StagePolicy(shadow_time=timedelta(days=7)), new_id)
@@ -127,8 +141,8 @@ def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) 
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
                 _fold_on(connection, stop, promoter, durable_after)
-        except psycopg.Error as error:
-            _log.error("fold.failed", error=str(error).strip())
+        except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ends would fold no more, unseen
+            _log.error("fold.failed", error=f"{type(error).__name__}: {str(error).strip()}")
             stop.wait(5)
 
 

@@ -37,6 +37,13 @@ class Tally:
         """Return how many runs count."""
         return self.successes + self.failures
 
+    def at_most(self, runs: int) -> Tally:
+        """Return a tally of no more runs, at no better a rate: one appliance must not outweigh the others."""
+        if self.runs <= runs:
+            return self
+        successes = self.successes * runs // self.runs
+        return Tally(successes, runs - successes)
+
 
 def wilson_lower(successes: float, runs: float, z: float = Z_99) -> float:
     """Return the lower end of Wilson's score interval for a rate, 0 without runs.

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from central_command.flywheel.evidence import design_effect, e_value, intraclass_correlation, wilson_lower
+from central_command.flywheel.influence import RUNS_IN_PROMOTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class PromotionPolicy:
         days_min: Different days (UTC) with at least one run.
         correlation: How alike runs of one appliance are taken to be while the runs do not tell, and the least that
             is believed when they do from fewer than ``correlation_appliances_min`` appliances.
+        runs_each_max: Runs of one appliance that count; of more, their rate.
         correlation_appliances_min: Appliances from which on an estimated correlation below ``correlation`` is believed.
 
     """
@@ -46,6 +48,7 @@ class PromotionPolicy:
     targets_min: int = 3
     days_min: int = 3
     correlation: float = 0.3
+    runs_each_max: int = RUNS_IN_PROMOTION
     correlation_appliances_min: int = 30
 
 
@@ -95,7 +98,7 @@ class Judgement:
 
 def judge(record: PatternRecord, policy: PromotionPolicy) -> Judgement:
     """Return how a pattern stands. Whoever asks decides; nothing is remembered between two calls."""
-    used = [tally for tally in record.tallies if tally.runs]
+    used = [tally.at_most(policy.runs_each_max) for tally in record.tallies if tally.runs]
     runs, successes = sum(tally.runs for tally in used), sum(tally.successes for tally in used)
     correlation = _correlation(used, policy)
     shrink = design_effect(used, correlation)
@@ -108,8 +111,8 @@ def judge(record: PatternRecord, policy: PromotionPolicy) -> Judgement:
     return Judgement(
         scope=Scope.NONE if weak or narrow else Scope.SITE if few else Scope.FLEET,
         missing=(*weak, *narrow, *few),
-        runs=runs,
-        successes=successes,
+        runs=sum(tally.runs for tally in record.tallies),
+        successes=sum(tally.successes for tally in record.tallies),
         appliances=len(used),
         correlation=correlation,
         runs_effective=effective_runs,

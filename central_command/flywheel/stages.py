@@ -83,7 +83,8 @@ class Standing:
         failures: Failures and relapses in this stage, and step. ``not_applicable`` counts as neither.
         matches: Matches in shadow.
         agreements: Of these, those in which it would have done what was done and lasted.
-        decay: Score of the decay test.
+        decay: Score of the decay test, as it stands with any one group of appliances left out.
+        canary: What the canary's runs say, the same; ``None`` to judge ``successes`` and ``failures`` as they are.
 
     """
 
@@ -96,6 +97,7 @@ class Standing:
     matches: int = 0
     agreements: int = 0
     decay: float = 0.0
+    canary: CanaryVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def _from_shadow(standing: Standing, policy: StagePolicy, now: datetime) -> Step
 
 def _from_canary(standing: Standing, policy: StagePolicy) -> Step | None:
     test, step = policy.canary, standing.canary_step
-    verdict = test.judge(test.score(standing.successes, standing.failures))
+    verdict = standing.canary or test.judge(test.score(standing.successes, standing.failures))
     told = f"{standing.successes} of {standing.successes + standing.failures} runs lasted"
     if verdict is CanaryVerdict.GO_ON:
         return None

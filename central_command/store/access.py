@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg.errors import UniqueViolation
 
 from central_command.errors import RefusedError
+from central_command.store.promoter import audit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,16 @@ def enrol(
         message = "the enrolment token is unknown, expired, or was used"
         raise RefusedError(message, hint="ask for a new one: central-command sites token SITE")
     site_id: str = row[0]
+    _tell_of_new_key(connection, site_id, appliance_id, public_key, now)
+    audit(
+        connection,
+        str(credential_id),
+        actor=f"{site_id}/{appliance_id}",
+        what="appliance_enrolled",
+        subject=appliance_id,
+        details={"public_key": public_key.hex()},
+        site_id=site_id,
+    )
     connection.execute(
         "INSERT INTO appliances (site_id, appliance_id, public_key, enrolled_at) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (site_id, appliance_id) DO UPDATE SET"
@@ -117,6 +128,20 @@ def enrol(
     )
     caller = Caller(site_id, appliance_id, frozenset(SCOPES))
     return caller, issue_credential(connection, caller, credential_id=credential_id, now=now, label="enrolment")
+
+
+def _tell_of_new_key(
+    connection: psycopg.Connection, site_id: str, appliance_id: str, public_key: bytes, now: datetime
+) -> None:
+    """Raise an alarm on every chain that another key signs: that chain can only go on with its own key.
+
+    Whoever has an enrolment token of a site can take the name of one of its appliances. That must not pass unseen.
+    """
+    connection.execute(
+        "UPDATE evidence_chains SET alarm = 'the appliance enrolled anew with another key after entry ' || seq,"
+        " alarmed_at = %s WHERE site_id = %s AND appliance_id = %s AND public_key <> %s AND alarm IS NULL",
+        (now, site_id, appliance_id, public_key),
+    )
 
 
 def issue_credential(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
@@ -19,7 +20,6 @@ from compliance_agent.wire.evidence.entry import NO_HASH, PAYLOAD_TYPE, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     import psycopg
 
@@ -88,7 +88,7 @@ def receive(
     """
     try:
         entry = _read(line)
-    except (EnvelopeError, ProfileError, KeyError, TypeError, ValueError) as error:
+    except (EnvelopeError, ProfileError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Reception(Fate.REFUSED, f"no entry of a chain: {error}"[:300])
     if (site := _text(entry.envelope, "site_id")) != site_id:
         return Reception(Fate.REFUSED, f"an entry of the site {site}"[:300])
@@ -114,11 +114,19 @@ def _read(line: bytes) -> _Entry:
         message = f"its schema is not {SCHEMA}"
         raise ValueError(message)
     seq, body = payload["seq"], payload["body"]
-    if not isinstance(seq, int) or seq < 1 or not isinstance(body, dict):
+    if not isinstance(seq, int) or isinstance(seq, bool) or not 1 <= seq < 1 << 63 or not isinstance(body, dict):
         message = "seq is a number from 1 on, body an object"
         raise ValueError(message)
-    chain = str(UUID(cast("str", payload["chain"])))
-    return _Entry(line, envelope, chain, seq, str(payload["previous"]), str(payload["kind"]), str(payload["at"]), body)
+    chain, kind, at = payload["chain"], payload["kind"], payload["at"]
+    if not isinstance(chain, str) or not isinstance(kind, str) or not isinstance(at, str):
+        message = "chain, kind and at are texts"
+        raise TypeError(message)
+    if datetime.fromisoformat(at).tzinfo is None or at[:4] < "2000":
+        message = "at is a time with its zone, not before 2000"
+        raise ValueError(message)
+    if kind == EvidenceKind.KEY_ROTATED.value:
+        _key_named(body)
+    return _Entry(line, envelope, str(UUID(chain)), seq, str(payload["previous"]), kind, at, body)
 
 
 def _text(envelope: Envelope, name: str) -> str:
@@ -206,8 +214,22 @@ def _next_key(entry: _Entry, key: bytes) -> bytes:
     """Return the key of the entries to come: a rotation, signed by the old key, names a new one."""
     if entry.kind != EvidenceKind.KEY_ROTATED.value:
         return key
-    new = entry.body.get("new_key")
-    return bytes.fromhex(str(new["public_key"])) if isinstance(new, dict) else key
+    return _key_named(entry.body)
+
+
+def _key_named(body: Mapping[str, JsonValue]) -> bytes:
+    """Return the key that a rotation names.
+
+    Raises:
+        ValueError: It names none.
+
+    """
+    new = body.get("new_key")
+    text = new.get("public_key") if isinstance(new, dict) else None
+    if not isinstance(text, str) or len(key := bytes.fromhex(text)) != 32:  # noqa: PLR2004 - of Ed25519
+        message = "a rotation names its new key, 64 hex digits"
+        raise ValueError(message)
+    return key
 
 
 _ALARM: Final = """

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from central_command.flywheel.influence import RUNS_A_DAY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -24,6 +26,12 @@ DURABLE_AFTER: Final = timedelta(days=7)
 
 BATCHES_MAX: Final = 500
 """Most appended batches in one fold."""
+
+UNCLAIMED_MAX: Final = 1_000
+"""Rules of one site that nobody registered and that are counted one by one; any more are counted together."""
+
+REACH_MAX: Final = 1_000
+"""Machines and days of one pattern that are remembered for one site."""
 
 _LOCK: Final = 0x0CE4_F01D
 
@@ -43,27 +51,61 @@ CROSS JOIN LATERAL unnest(execution_ids) AS one (execution_id)
 JOIN execution_telemetry t USING (site_id, appliance_id, execution_id)
 """
 
-_RUNS: Final = """
-SELECT rule_id,
-  count(*),
-  count(*) FILTER (WHERE success),
-  count(*) FILTER (WHERE outcome IN ('failed', 'verify_failed')),
-  count(*) FILTER (WHERE outcome = 'not_applicable'),
-  string_agg(CASE WHEN success THEN 'S' ELSE 'F' END, '' ORDER BY ended_at, execution_id)
-    FILTER (WHERE outcome IN ('remediated', 'failed', 'verify_failed'))
-FROM fold_rows WHERE rule_id IS NOT NULL AND attempt_id IS NOT NULL
-GROUP BY rule_id ORDER BY rule_id
+# A rule of one site counts what that site reports, and nothing that another one says of it.
+_OF_RULE: Final = """
+FROM fold_rows f JOIN l1_rules r ON r.rule_id = f.rule_id AND (r.site_id = '*' OR r.site_id = f.site_id)
+WHERE f.attempt_id IS NOT NULL
 """
 
+_RUNS: Final = f"""
+SELECT r.rule_id, f.site_id, f.appliance_id,
+  count(*),
+  count(*) FILTER (WHERE f.success),
+  count(*) FILTER (WHERE f.outcome IN ('failed', 'verify_failed')),
+  count(*) FILTER (WHERE f.outcome = 'not_applicable'),
+  count(*) FILTER (WHERE f.outcome IN ('failed', 'verify_failed') AND f.ended_at >= r.stage_since)
+{_OF_RULE}
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+# The first runs of each appliance and day, in order: what the decay test hears.
+_HEARD: Final = f"""
+WITH ranked AS (
+  SELECT r.rule_id, f.site_id, f.appliance_id, f.success, f.ended_at, f.execution_id,
+    row_number() OVER (PARTITION BY r.rule_id, f.site_id, f.appliance_id ORDER BY f.ended_at, f.execution_id) AS nth
+  {_OF_RULE} AND f.outcome IN ('remediated', 'failed', 'verify_failed')
+    AND r.stage = 'enabled' AND f.ended_at >= r.stage_since
+), heard AS (
+  SELECT ranked.* FROM ranked LEFT JOIN rule_days d USING (site_id, appliance_id, rule_id)
+  WHERE nth <= %(most)s - CASE WHEN d.day = %(today)s THEN d.runs ELSE 0 END
+), noted AS (
+  INSERT INTO rule_days (site_id, appliance_id, rule_id, day, runs)
+  SELECT site_id, appliance_id, rule_id, %(today)s, count(*) FROM heard GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  ON CONFLICT (site_id, appliance_id, rule_id) DO UPDATE SET day = excluded.day,
+    runs = excluded.runs + CASE WHEN rule_days.day = excluded.day THEN rule_days.runs ELSE 0 END
+)
+SELECT rule_id, site_id, appliance_id, success FROM heard ORDER BY rule_id, ended_at, execution_id
+"""  # noqa: S608 - put together from constants
+
 _UNCLAIMED: Final = """
+WITH unknown AS (
+  SELECT site_id, rule_id, count(*) AS matches, count(*) FILTER (WHERE success) AS successes,
+    count(*) FILTER (WHERE outcome IN ('failed', 'verify_failed')) AS failures,
+    count(*) FILTER (WHERE outcome = 'not_applicable') AS not_applicable,
+    EXISTS (SELECT FROM unclaimed_counts u WHERE u.site_id = f.site_id AND u.rule_id = f.rule_id) AS known
+  FROM fold_rows f
+  WHERE attempt_id IS NOT NULL AND rule_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM l1_rules r WHERE r.rule_id = f.rule_id AND (r.site_id = '*' OR r.site_id = f.site_id))
+  GROUP BY site_id, rule_id
+), numbered AS (
+  SELECT *, row_number() OVER (PARTITION BY site_id, known ORDER BY rule_id)
+    + (SELECT count(*) FROM unclaimed_counts u WHERE u.site_id = unknown.site_id) AS nth FROM unknown
+)
 INSERT INTO unclaimed_counts (site_id, rule_id, matches, successes, failures, relapses, not_applicable)
-SELECT site_id, rule_id, count(*), count(*) FILTER (WHERE success),
-  count(*) FILTER (WHERE outcome IN ('failed', 'verify_failed')), 0,
-  count(*) FILTER (WHERE outcome = 'not_applicable')
-FROM fold_rows
-WHERE attempt_id IS NOT NULL AND rule_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM l1_rules r WHERE r.rule_id = fold_rows.rule_id)
-GROUP BY site_id, rule_id ORDER BY site_id, rule_id
+SELECT site_id, CASE WHEN known OR nth <= %(most)s THEN rule_id ELSE '(others)' END AS name,
+  sum(matches), sum(successes), sum(failures), 0, sum(not_applicable)
+FROM numbered
+GROUP BY site_id, name ORDER BY site_id, name
 ON CONFLICT (site_id, rule_id) DO UPDATE SET
   matches = unclaimed_counts.matches + excluded.matches,
   successes = unclaimed_counts.successes + excluded.successes,
@@ -72,16 +114,18 @@ ON CONFLICT (site_id, rule_id) DO UPDATE SET
 """
 
 _OPENINGS: Final = """
-INSERT INTO openings (site_id, fingerprint, opened_at)
-SELECT site_id, fingerprint, max(opened_at) FROM fold_rows WHERE opened_at IS NOT NULL
-GROUP BY site_id, fingerprint ORDER BY site_id, fingerprint
-ON CONFLICT (site_id, fingerprint) DO UPDATE SET opened_at = greatest(openings.opened_at, excluded.opened_at)
+INSERT INTO openings (site_id, appliance_id, fingerprint, opened_at)
+SELECT site_id, appliance_id, fingerprint, max(least(opened_at, ended_at)) FROM fold_rows WHERE opened_at IS NOT NULL
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (site_id, appliance_id, fingerprint) DO UPDATE SET
+  opened_at = greatest(openings.opened_at, excluded.opened_at)
 """
 
 _PATTERN_KEYS: Final = """
 SELECT check_id, platform, runbook_id, min(ended_at), max(ended_at) FROM fold_rows
-WHERE level IN ('L2', 'L3') AND attempt_id IS NOT NULL AND platform IS NOT NULL
-  AND runbook_id IN (SELECT runbook_id FROM runbooks WHERE remedies) AND check_id IN (SELECT runbook_id FROM runbooks)
+WHERE level IN ('L2', 'L3') AND attempt_id IS NOT NULL AND EXISTS (
+    SELECT FROM runbooks r WHERE r.runbook_id = fold_rows.runbook_id AND remedies AND platform = ANY(platforms))
+  AND EXISTS (SELECT FROM runbooks r WHERE r.runbook_id = check_id AND platform = ANY(platforms))
 GROUP BY check_id, platform, runbook_id ORDER BY check_id, platform, runbook_id
 """
 
@@ -104,9 +148,10 @@ WHERE f.level IN ('L2', 'L3') AND f.attempt_id IS NOT NULL
 _REACH: Final = f"""
 INSERT INTO pattern_reach (site_id, pattern_id, target_id, day)
 SELECT DISTINCT f.site_id, p.pattern_id, f.target_id, (f.ended_at AT TIME ZONE 'UTC')::date
-{_OF_PATTERN}
+{_OF_PATTERN} AND {REACH_MAX} > (
+  SELECT count(*) FROM pattern_reach known WHERE known.pattern_id = p.pattern_id AND known.site_id = f.site_id)
 ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - put together from constants
 
 _TALLY: Final = """
 ON CONFLICT (site_id, appliance_id, pattern_id) DO UPDATE SET
@@ -135,9 +180,11 @@ _FIXES: Final = """
 INSERT INTO provisional_fixes
   (site_id, fingerprint, execution_id, appliance_id, rule_id, pattern_id, target_id, attempt_id, fixed_at,
    matures_at)
-SELECT f.site_id, f.fingerprint, f.execution_id, f.appliance_id, f.rule_id, p.pattern_id, f.target_id, f.attempt_id,
+SELECT f.site_id, f.fingerprint, f.execution_id, f.appliance_id, r.rule_id, p.pattern_id, f.target_id, f.attempt_id,
   f.ended_at, f.ended_at + %(durable_after)s
-FROM fold_rows f LEFT JOIN patterns p
+FROM fold_rows f
+LEFT JOIN l1_rules r ON r.rule_id = f.rule_id AND (r.site_id = '*' OR r.site_id = f.site_id)
+LEFT JOIN patterns p
   ON f.level IN ('L2', 'L3') AND p.site_id = '*'
   AND p.check_id = f.check_id AND p.platform = f.platform AND p.runbook_id = f.runbook_id
 WHERE f.success AND f.attempt_id IS NOT NULL
@@ -155,13 +202,14 @@ WHERE t.site_id = p.site_id AND t.undoes = p.attempt_id
 # order a backlog arrives in.
 _RELAPSED: Final = """
 WITH opened AS (
-  SELECT site_id, fingerprint, opened_at FROM fold_rows WHERE opened_at IS NOT NULL
+  SELECT site_id, appliance_id, fingerprint, least(opened_at, ended_at) AS opened_at
+  FROM fold_rows WHERE opened_at IS NOT NULL
   UNION
-  SELECT site_id, fingerprint, o.opened_at FROM openings o
-  WHERE (site_id, fingerprint) IN (SELECT site_id, fingerprint FROM fold_rows)
+  SELECT site_id, appliance_id, fingerprint, o.opened_at FROM openings o
+  WHERE (site_id, appliance_id, fingerprint) IN (SELECT site_id, appliance_id, fingerprint FROM fold_rows)
 ), returned AS (
   SELECT p.site_id, p.fingerprint, p.execution_id, min(o.opened_at) AS relapsed_at
-  FROM provisional_fixes p JOIN opened o USING (site_id, fingerprint)
+  FROM provisional_fixes p JOIN opened o USING (site_id, appliance_id, fingerprint)
   WHERE o.opened_at > p.fixed_at AND o.opened_at <= p.matures_at
   GROUP BY p.site_id, p.fingerprint, p.execution_id
 ), back AS (
@@ -214,9 +262,10 @@ class RuleRuns:
         successes: Verified fixes.
         failures: Attempts that failed, or failed their verification.
         not_applicable: Attempts that found nothing to do.
-        history: ``S`` and ``F`` in order of time.
-        relapsed: When the fixes that came back were made.
-        lasted: When the fixes that lasted were made.
+        failed: Failures since the rule came into its stage, by site and appliance.
+        heard: What the decay test is to hear, in order of time: site, appliance, success.
+        relapsed: The fixes that came back.
+        lasted: The fixes that lasted.
 
     """
 
@@ -224,9 +273,10 @@ class RuleRuns:
     successes: int = 0
     failures: int = 0
     not_applicable: int = 0
-    history: str = ""
-    relapsed: list[datetime] = field(default_factory=list)
-    lasted: list[datetime] = field(default_factory=list)
+    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    heard: list[tuple[str, str, bool]] = field(default_factory=list)
+    relapsed: list[Fix] = field(default_factory=list)
+    lasted: list[Fix] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +322,8 @@ def fold(
         rules: dict[str, RuleRuns] = {}
         patterns: set[UUID] = set()
         if rows:
-            _count(connection, rules, patterns, durable_after)
+            _count_rules(connection, rules, now)
+            _count_patterns(connection, patterns, durable_after)
         _settle(connection, rules, patterns, now)
         _write_counters(connection, rules)
         folded = Folded(rows, rules, frozenset(patterns))
@@ -280,12 +331,20 @@ def fold(
         return folded
 
 
-def _count(
-    connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns: set[UUID], durable_after: timedelta
-) -> None:
-    for rule_id, matches, successes, failures, not_applicable, history in connection.execute(_RUNS):
-        rules[rule_id] = RuleRuns(matches, successes, failures, not_applicable, history or "")
-    connection.execute(_UNCLAIMED)
+def _count_rules(connection: psycopg.Connection, rules: dict[str, RuleRuns], now: datetime) -> None:
+    for rule_id, site_id, appliance_id, *numbers, failed in connection.execute(_RUNS):
+        runs = rules.setdefault(rule_id, RuleRuns())
+        runs.matches += numbers[0]
+        runs.successes += numbers[1]
+        runs.failures += numbers[2]
+        runs.not_applicable += numbers[3]
+        runs.failed[site_id, appliance_id] += failed
+    for rule_id, *heard in connection.execute(_HEARD, {"most": RUNS_A_DAY, "today": now.date()}):
+        rules[rule_id].heard.append((heard[0], heard[1], heard[2]))
+    connection.execute(_UNCLAIMED, {"most": UNCLAIMED_MAX})
+
+
+def _count_patterns(connection: psycopg.Connection, patterns: set[UUID], durable_after: timedelta) -> None:
     patterns.update(row[0] for row in connection.execute(_PATTERNS))
     connection.execute(_PATTERN_FAILURES)
     connection.execute(_REACH)
@@ -299,10 +358,10 @@ def _settle(connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns
     matured = [Fix(*row) for row in connection.execute(_MATURED, {"now": now, "fixes": _FIXES_MAX})]
     for fix in relapsed:
         if fix.rule_id is not None:
-            rules.setdefault(fix.rule_id, RuleRuns()).relapsed.append(fix.fixed_at)
+            rules.setdefault(fix.rule_id, RuleRuns()).relapsed.append(fix)
     for fix in matured:
         if fix.rule_id is not None:
-            rules.setdefault(fix.rule_id, RuleRuns()).lasted.append(fix.fixed_at)
+            rules.setdefault(fix.rule_id, RuleRuns()).lasted.append(fix)
     for fixes, lasted in ((relapsed, False), (matured, True)):
         keys = [(one.site_id, one.appliance_id, one.pattern_id) for one in fixes if one.pattern_id]
         patterns.update(pattern_id for _, _, pattern_id in keys)

@@ -14,6 +14,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from central_command.flywheel.evidence import Tally
+from central_command.flywheel.influence import GROUPS, Decay, canary_verdict, group_of
 from central_command.flywheel.promotion import PatternRecord, judge
 from central_command.flywheel.stages import Hand, Stage, Standing, advance
 from compliance_agent.domain.pattern import PatternError, compile_pattern
@@ -68,19 +69,38 @@ class Promoter:
         standing = _standing(connection, rule_id)
         if standing is None:
             return None
-        decay = standing.decay
+        relapsed = [fix for fix in runs.relapsed if fix.fixed_at >= standing.since]
+        lasted = [fix for fix in runs.lasted if fix.fixed_at >= standing.since]
+        by_group, decay = _groups(connection, rule_id)
+        for fix in lasted:
+            by_group[group_of(rule_id, fix.site_id, fix.appliance_id)] += 1
+        for (site_id, appliance_id), failures in runs.failed.items():
+            by_group[GROUPS + group_of(rule_id, site_id, appliance_id)] += failures
+        for fix in relapsed:
+            by_group[GROUPS + group_of(rule_id, fix.site_id, fix.appliance_id)] += 1
         if standing.stage is Stage.ENABLED:
-            for mark in runs.history + "F" * len(runs.relapsed):
-                decay = self.stages.decay.step(decay, success=mark == "S")
+            heard = [*runs.heard, *((fix.site_id, fix.appliance_id, False) for fix in relapsed)]
+            for site_id, appliance_id, success in heard:
+                decay = decay.step(self.stages.decay, group_of(rule_id, site_id, appliance_id), success=success)
         standing = replace(
             standing,
-            successes=standing.successes + sum(moment >= standing.since for moment in runs.lasted),
-            failures=standing.failures + runs.failures + sum(moment >= standing.since for moment in runs.relapsed),
-            decay=decay,
+            successes=sum(by_group[:GROUPS]),
+            failures=sum(by_group[GROUPS:]),
+            decay=decay.confirmed,
+            canary=canary_verdict(self.stages.canary, by_group[:GROUPS], by_group[GROUPS:]),
         )
         connection.execute(
-            "UPDATE l1_rules SET stage_successes = %s, stage_failures = %s, decay = %s WHERE rule_id = %s",
-            (standing.successes, standing.failures, standing.decay, rule_id),
+            "UPDATE l1_rules SET stage_successes = %s, stage_failures = %s, stage_by_group = %s, decay = %s,"
+            " decay_without = %s::float8[], decay_groups = %s WHERE rule_id = %s",
+            (
+                standing.successes,
+                standing.failures,
+                by_group,
+                decay.score,
+                list(decay.without),
+                decay.groups,
+                rule_id,
+            ),
         )
         return self._move(connection, rule_id, standing, now)
 
@@ -174,7 +194,8 @@ def set_stage(
     """Put a rule into a stage, with its numbers of that stage at zero, and say so in the audit log."""
     before = connection.execute(
         "UPDATE l1_rules new SET stage = %s, stage_since = %s, stage_reason = %s, canary_step = %s,"
-        " stage_successes = 0, stage_failures = 0, shadow_matches = 0, shadow_agreements = 0, decay = 0"
+        " stage_successes = 0, stage_failures = 0, shadow_matches = 0, shadow_agreements = 0, decay = 0,"
+        " stage_by_group = '{}', decay_without = '{}', decay_groups = 0"
         " FROM l1_rules old WHERE new.rule_id = %s AND old.rule_id = new.rule_id RETURNING old.stage",
         (step.stage.value, now, step.reason, step.canary_step, rule_id),
     ).fetchone()
@@ -208,13 +229,25 @@ def audit(  # noqa: PLR0913 - one row has these columns
     )
 
 
+def _groups(connection: psycopg.Connection, rule_id: str) -> tuple[list[int], Decay]:
+    """Return the runs of a rule's stage by group, successes before failures, and its decay test."""
+    row = connection.execute(
+        "SELECT stage_by_group, decay, decay_without, decay_groups FROM l1_rules WHERE rule_id = %s", (rule_id,)
+    ).fetchone()
+    by_group, decay, without, groups = row or ([], 0.0, [], 0)
+    return list(by_group) or [0] * (2 * GROUPS), Decay(decay, tuple(without), groups)
+
+
 def _standing(connection: psycopg.Connection, rule_id: str) -> Standing | None:
     row = connection.execute(
         "SELECT stage, stage_since, hand, canary_step, stage_successes, stage_failures, shadow_matches,"
         " shadow_agreements, decay FROM l1_rules WHERE rule_id = %s FOR NO KEY UPDATE",
         (rule_id,),
     ).fetchone()
-    return Standing(Stage(row[0]), row[1], Hand(row[2]), *row[3:]) if row else None
+    if row is None:
+        return None
+    _, decay = _groups(connection, rule_id)
+    return replace(Standing(Stage(row[0]), row[1], Hand(row[2]), *row[3:]), decay=decay.confirmed)
 
 
 def _hidden_by(connection: psycopg.Connection, pattern: object) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MONTHS_BACK: Final = 3
 _MONTHS_AHEAD: Final = 1
 _MILLISECOND_SHIFT: Final = 80
+_LOCK: Final = 0x0CE4_9A27
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,14 @@ def keep_partitions(connection: psycopg.Connection, *, now: datetime) -> list[st
 
     Run by the owner of the tables. Dropping old ones is a decision about evidence, and not taken here.
     """
+    made = []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))  # two servers start at once
+        made += _make_partitions(connection, now)
+    return made
+
+
+def _make_partitions(connection: psycopg.Connection, now: datetime) -> list[str]:
     made = []
     for months in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
         first = _month(now, months)

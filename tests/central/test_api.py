@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +19,7 @@ from central_command.api.requests import BODY_MAX_BYTES, Services
 from central_command.api.serve import Server
 from central_command.store.access import Caller, find_caller, issue_credential, issue_enrolment_token, revoke
 from central_command.store.database import Database
+from central_command.store.telemetry import _lowest
 from compliance_agent.adapters.control_plane.https import HttpsUplink
 from compliance_agent.domain.outbox import OutboxClass, OutboxEntry
 from compliance_agent.domain.uplink import EntryFate
@@ -223,8 +227,6 @@ def test_a_token_for_one_thing_is_good_for_no_other(line) -> None:
 
 @pytest.mark.parametrize("valid_for_s", [-1, 0])
 def test_an_expired_token_is_unknown(line, valid_for_s) -> None:
-    from datetime import timedelta
-
     with line.services.database.fleet() as connection:
         caller = Caller("site-1", "a", frozenset({"telemetry"}))
         token = issue_credential(
@@ -278,8 +280,6 @@ def test_what_is_for_another_route_is_refused_by_entry(line) -> None:
 
 
 def test_enrolment_turns_a_token_into_a_credential_once(line, owner) -> None:
-    from datetime import timedelta
-
     add_site(owner, "site-9")
     with line.services.database.fleet() as connection:
         token = issue_enrolment_token(
@@ -298,8 +298,6 @@ def test_enrolment_turns_a_token_into_a_credential_once(line, owner) -> None:
 
 
 def test_enrolling_anew_ends_the_old_credential(line, owner) -> None:
-    from datetime import timedelta
-
     with line.services.database.fleet() as connection:
         tokens = [
             issue_enrolment_token(
@@ -351,3 +349,125 @@ def test_the_agents_own_sender_is_understood(line, tmp_path: Path) -> None:
 def test_an_unknown_route_is_a_problem_document(line) -> None:
     for response in (line.post("/agent/nothing", {}), requests.get(f"{line.url}/agent/telemetry", timeout=30)):
         assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def _beat(**changes: Any) -> dict[str, Any]:
+    return {"schema": "heartbeat/v1", "site_id": "site-1", "version": "1", "at": NOW.isoformat(), **changes}
+
+
+@pytest.mark.parametrize("key", ["at", "opened_at", "begun_at"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+14:00",  # no UTC of it exists, and PostgreSQL's year 1 BC cannot be read back
+        "0001-01-01T00:00:00+00:00",
+        "1999-12-31T23:59:59+00:00",
+        "9999-12-31T23:59:59-12:00",
+        "2026-03-16T12:00:01+00:00",  # more than a day ahead
+        "infinity",
+    ],
+)
+def test_a_time_that_cannot_be_is_refused_and_spoils_no_other(line, key, moment) -> None:
+    response = line.post("/agent/telemetry", batch(outcome(**{key: moment}), outcome()))
+    assert sorted(statuses(response)) == ["accepted", "rejected"]
+
+
+@pytest.mark.parametrize("moment", ["2000-01-01T00:00:00+00:00", "2026-03-16T12:00:00+00:00"])
+def test_a_time_at_the_edge_of_what_can_be_is_taken(line, moment) -> None:
+    assert statuses(line.post("/agent/telemetry", batch(outcome(at=moment)))) == ["accepted"]
+
+
+@pytest.mark.parametrize("path", ["/agent/telemetry", "/agent/checkin", "/agent/evidence"])
+def test_a_report_that_nests_without_end_is_no_server_error(line, path) -> None:
+    kind = {"/agent/telemetry": "telemetry", "/agent/checkin": "heartbeat", "/agent/evidence": "evidence"}[path]
+    deep = json.dumps(batch({"x": 7}, kind=kind)).replace("7}", "[" * 50_000 + "]" * 50_000 + "}")
+    assert line.post(path, deep.encode()).status_code in {200, 422}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"outbox": {"telemetry": {"oldest_at": 7}}}, id="a number for a time"),
+        pytest.param({"outbox": {"telemetry": {"oldest_at": "2026-03-15T12:00:00"}}}, id="a time without a zone"),
+        pytest.param({"outbox": {"telemetry": {"oldest_at": {"x": []}}}}, id="an object for a time"),
+        pytest.param({"outbox": []}, id="a list for an outbox"),
+        pytest.param({"more": "x" * 70_000}, id="a sign of life without end"),
+    ],
+)
+def test_a_sign_of_life_that_cannot_be_read_is_refused_by_entry(line, changes) -> None:
+    response = line.post("/agent/checkin", batch(_beat(**changes), _beat(), kind="heartbeat"))
+    assert sorted(statuses(response)) == ["accepted", "rejected"]
+
+
+@pytest.mark.parametrize("text", ['"a\\u0000b"', '"a\\\\u0000b"', "1e999999", "[" * 500 + "]" * 500], ids=repr)
+def test_whatever_a_sign_of_life_says_besides_its_appliance_lives(line, owner, text) -> None:
+    body = json.dumps(batch(_beat(more=7), kind="heartbeat")).replace('"more": 7', f'"more": {text}')
+    assert statuses(line.post("/agent/checkin", body.encode())) == ["accepted"]
+    assert owner.execute("SELECT seen_at FROM appliances").fetchone() == (NOW,)
+
+
+def test_a_report_whose_month_has_no_table_yet_is_asked_for_again(line, owner) -> None:
+    sent = batch(outcome())
+    owner.execute("ALTER TABLE execution_telemetry DETACH PARTITION execution_telemetry_2026_03")
+    try:
+        assert statuses(line.post("/agent/telemetry", sent)) == ["retry"]
+    finally:
+        owner.execute(
+            "ALTER TABLE execution_telemetry ATTACH PARTITION execution_telemetry_2026_03 FOR VALUES"
+            f" FROM ('{_lowest(datetime(2026, 3, 1, tzinfo=UTC))}') TO ('{_lowest(datetime(2026, 4, 1, tzinfo=UTC))}')"
+        )
+    assert statuses(line.post("/agent/telemetry", sent)) == ["accepted"]
+
+
+def test_many_appliances_behind_one_address_never_wait_for_each_other(line) -> None:
+    for _ in range(40):
+        line.services.callers.clear()  # none is remembered, as after a start
+        assert line.post("/agent/telemetry", batch()).status_code == 200
+
+
+def test_wrong_tokens_of_one_address_lock_out_no_appliance_that_is_known(line) -> None:
+    assert line.post("/agent/telemetry", batch()).status_code == 200
+    line.services.monotonic_s = lambda: 100.0  # what was believed has to be asked again, and no bucket fills
+    answers = [line.post("/agent/telemetry", batch(), token=f"wrong-{number}").status_code for number in range(32)]
+    assert answers == [401] * 30 + [429] * 2
+    assert line.post("/agent/telemetry", batch()).status_code == 200
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(line) -> None:
+    line.services.body_timeout_s = 0.2
+    address, _, port = line.url.removeprefix("http://").partition(":")
+    with socket.create_connection((address, int(port)), timeout=30) as slow:
+        slow.sendall(
+            b"POST /agent/telemetry HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\nAuthorization: Bearer " + line.token.encode() + b"\r\n\r\n{"
+        )
+        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_one_appliance_is_worked_for_twice_at_a_time_and_no_more(line) -> None:
+    caller = Caller("site-1", "a", frozenset())
+    with line.services.one_of_few(caller, "telemetry"), line.services.one_of_few(caller, "telemetry"):
+        assert line.post("/agent/telemetry", batch()).status_code == 429
+        beat = batch(_beat(), kind="heartbeat")
+        assert statuses(line.post("/agent/checkin", beat)) == ["accepted"]
+    assert line.post("/agent/telemetry", batch()).status_code == 200
+    assert not line.services.at_work
+
+
+def test_a_stranger_is_read_no_further_than_an_enrolment_is_long(line) -> None:
+    assert line.post("/agent/enroll", b" " * 4_097).status_code == 413
+
+
+def test_an_enrolment_token_that_two_use_at_once_enrols_one(line, owner) -> None:
+    with line.services.database.fleet() as connection:
+        token = issue_enrolment_token(
+            connection, site_id="site-1", created_by="jane", now=NOW, valid_for=timedelta(hours=1)
+        )
+
+    def ask(number: int) -> int:
+        asked = {"token": token, "appliance_id": f"box-{number}", "public_key": _HEX_KEY}
+        return int(line.post("/agent/enroll", asked).status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(ask, range(8))) == [201] + [401] * 7
+    assert owner.execute("SELECT count(*) FROM appliances WHERE appliance_id LIKE 'box-%'").fetchone() == (1,)

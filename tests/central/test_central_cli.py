@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import requests
+import structlog
 
-from central_command.cli.main import run
+from central_command.cli.main import log_plainly, run
 from central_command.store import counts
 from central_command.store.fold import fold
 from tests.support.central import NOW, execution, report
@@ -96,3 +97,18 @@ def test_the_server_answers_folds_and_ends_when_told(tmp_path) -> None:
             time.sleep(0.05)
     assert server.returncode == 0
     assert not (tmp_path / "data" / "cluster" / "postmaster.pid").exists()
+
+
+def test_what_goes_wrong_is_logged_without_the_values_of_variables(capsys) -> None:
+    # The default of structlog shows every variable of every frame: the token of the request among them.
+    log_plainly()
+    token = "cca_" + "secret"  # a variable of the frame that fails
+    try:
+        int(token[:0])
+    except ValueError as error:
+        structlog.get_logger().error("request.failed", exc_info=error)
+    finally:
+        structlog.reset_defaults()
+    said = capsys.readouterr().err
+    assert "ValueError" in said
+    assert token not in said

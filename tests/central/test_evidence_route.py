@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from central_command.store.access import enrol, issue_enrolment_token
 from central_command.store.evidence import Fate, Reception, receive
+from compliance_agent.domain.evidence.profile import canonical_bytes, read_canonical
+from compliance_agent.wire.evidence.dsse import read_envelope, sign
+from compliance_agent.wire.evidence.entry import PAYLOAD_TYPE
 from tests.support.central import NOW, add_site, as_agent, uuid7
 from tests.support.evidence import CHAIN, Chain, a_key, a_scan, an_action
 from tests.support.state import SITE
@@ -128,3 +133,44 @@ def test_an_entry_of_another_site_is_refused(owner, chain) -> None:
             now=NOW,
         )
     assert (reception.fate, reception.reason) == (Fate.REFUSED, f"an entry of the site {SITE}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"chain": 5}, id="a chain that is a number"),
+        pytest.param({"chain": "x"}, id="a chain that is no UUID"),
+        pytest.param({"seq": True}, id="a truth for a number"),
+        pytest.param({"seq": 0}, id="zero"),
+        pytest.param({"at": "infinity"}, id="a time that never comes"),
+        pytest.param({"at": "0001-01-01T00:00:00Z"}, id="a time that cannot be read back"),
+        pytest.param({"at": "2026-01-01T00:00:00"}, id="a time without a zone"),
+        pytest.param({"at": 7}, id="a time that is a number"),
+        pytest.param({"kind": ["x"]}, id="a kind that is a list"),
+        pytest.param({"kind": "key_rotated", "body": {}}, id="a rotation to no key"),
+        pytest.param({"kind": "key_rotated", "body": {"new_key": {"public_key": "zz"}}}, id="a rotation to nonsense"),
+        pytest.param({"kind": "key_rotated", "body": {"new_key": {"public_key": "ab"}}}, id="a rotation to a stub"),
+    ],
+)
+def test_an_entry_that_is_signed_and_nonsense_is_refused_and_never_an_error(send, owner, change) -> None:
+    chain = Chain()
+    payload = read_canonical(read_envelope(chain.lines[0]).payload)
+    assert isinstance(payload, dict)
+    line = sign(canonical_bytes({**payload, **change}), PAYLOAD_TYPE, a_key())
+    assert send(line).reason.startswith("no entry of a chain")
+    assert owner.execute("SELECT count(*) FROM evidence_bundles").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("seed", "alarmed"), [(1, False), (2, True)], ids=["the same key", "another key"])
+def test_an_appliance_that_enrols_anew_with_another_key_raises_an_alarm_and_its_chain_keeps_its_key(
+    send, chain, owner, seed, alarmed
+) -> None:
+    assert send(chain.lines[0]).fate is Fate.STORED
+    token = issue_enrolment_token(owner, site_id=SITE, created_by="kim", now=NOW, valid_for=timedelta(hours=1))
+    key, number = a_key(seed).public_key, uuid7(NOW, 10**9)
+    enrol(owner, token, appliance_id="box", public_key=key, credential_id=number, now=NOW)
+    assert (_alarm(owner) == "the appliance enrolled anew with another key after entry 1") is alarmed
+    assert owner.execute("SELECT what, subject, details ->> 'public_key' FROM audit_log").fetchall() == [
+        ("appliance_enrolled", "box", key.hex())
+    ]
+    assert send(chain.lines[1]).fate is Fate.STORED  # signed by the chain's own key, which nobody took from it

@@ -125,7 +125,7 @@ def test_a_fix_that_comes_back_after_its_time_has_lasted(agent, fleet) -> None:
     report(agent, [execution("failed", rule_id=None, fingerprint="f", opened_at=_LATER)])
     folded = fold(fleet, now=_LATER)
     assert folded is not None
-    assert folded.rules["RULE-1"].lasted == [NOW]
+    assert [fix.fixed_at for fix in folded.rules["RULE-1"].lasted] == [NOW]
     assert _counters(fleet) == (1, 1, 0, 0, 0)
 
 
@@ -159,7 +159,7 @@ def test_a_fix_does_not_last_before_its_appliance_has_told_all_until_then(owner,
     owner.execute("UPDATE appliances SET reported_until = %s", (NOW + DURABLE_AFTER,))
     folded = fold(fleet, now=_LATER)
     assert folded is not None
-    assert folded.rules["RULE-1"].lasted == [NOW]
+    assert [fix.fixed_at for fix in folded.rules["RULE-1"].lasted] == [NOW]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "the undo first"])

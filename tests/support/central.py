@@ -77,6 +77,7 @@ def add_rule(connection: psycopg.Connection, rule_id: str, runbook_id: str = "LI
         "runbook_id": runbook_id,
         "source": "synced",
         "stage": "enabled",
+        "stage_since": NOW - timedelta(days=1),
         **columns,
     }
     connection.execute(
@@ -89,7 +90,7 @@ def add_rule(connection: psycopg.Connection, rule_id: str, runbook_id: str = "LI
 
 def execution(outcome: str = "remediated", **changes: Any) -> Execution:
     """Return the report of one attempt that ended so, an own id each time."""
-    ended_at = changes.get("ended_at", NOW)
+    ended_at = changes.get("ended_at", max(NOW, changes.get("opened_at") or NOW))
     number = next(_numbers)
     base = Execution(
         execution_id=uuid7(NOW, number),

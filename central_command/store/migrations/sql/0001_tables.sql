@@ -94,7 +94,10 @@ CREATE TABLE l1_rules (
   stage_failures bigint NOT NULL DEFAULT 0,
   shadow_matches bigint NOT NULL DEFAULT 0,
   shadow_agreements bigint NOT NULL DEFAULT 0,
+  stage_by_group bigint[] NOT NULL DEFAULT '{}',
   decay double precision NOT NULL DEFAULT 0,
+  decay_without double precision[] NOT NULL DEFAULT '{}',
+  decay_groups integer NOT NULL DEFAULT 0,
   match_count bigint NOT NULL DEFAULT 0,
   success_count bigint NOT NULL DEFAULT 0,
   failure_count bigint NOT NULL DEFAULT 0,
@@ -115,9 +118,20 @@ CREATE TABLE l1_rules (
   CHECK (quarantine_reason IS NOT NULL OR action !~ '^run_' OR action ~ ('^run_[a-z_]*:' || runbook_id || '$')
     AND runbook_id IS NOT NULL)
 );
+COMMENT ON COLUMN l1_rules.stage_by_group IS 'sixteen successes, then sixteen failures: flywheel/influence.py';
 COMMENT ON COLUMN l1_rules.match_count IS 'attempts, however they ended; less success, failure and not_applicable:
   interrupted and unreachable';
 COMMENT ON COLUMN l1_rules.success_count IS 'verified fixes, the relapsed ones among them';
+
+-- How often the decay test heard of one appliance on the last day that it did.
+CREATE TABLE rule_days (
+  site_id site_name NOT NULL,
+  appliance_id text NOT NULL,
+  rule_id rule_name NOT NULL,
+  day date NOT NULL,
+  runs integer NOT NULL,
+  PRIMARY KEY (site_id, appliance_id, rule_id)
+);
 
 -- Rules that telemetry names and nobody has registered (an appliance's own): counted aside, claimed by registration.
 CREATE TABLE unclaimed_counts (
@@ -158,7 +172,11 @@ CREATE TABLE execution_telemetry (
   undoes uuid,
   reason text NOT NULL DEFAULT '',
   PRIMARY KEY (site_id, appliance_id, execution_id),
-  CHECK (success = (outcome = 'remediated'))
+  CHECK (success = (outcome = 'remediated')),
+  -- What a timestamp of Python can hold: one that it cannot would stop whoever reads it.
+  CHECK (ended_at BETWEEN '2000-01-01Z' AND '2200-01-01Z'),
+  CHECK (opened_at BETWEEN '2000-01-01Z' AND '2200-01-01Z'),
+  CHECK (begun_at BETWEEN '2000-01-01Z' AND '2200-01-01Z')
 ) PARTITION BY RANGE (execution_id);
 CREATE INDEX execution_telemetry_undoes ON execution_telemetry (site_id, undoes) WHERE undoes IS NOT NULL;
 COMMENT ON COLUMN execution_telemetry.undoes IS 'the attempt that a person took back; then it is no attempt itself';
@@ -201,10 +219,13 @@ CREATE TABLE relapses (
 -- When a check last began to fail: a fix that is reported late learns here that it did not last.
 CREATE TABLE openings (
   site_id site_name NOT NULL,
+  appliance_id text NOT NULL,
   fingerprint text NOT NULL,
   opened_at timestamptz NOT NULL,
-  PRIMARY KEY (site_id, fingerprint)
+  PRIMARY KEY (site_id, appliance_id, fingerprint)
 );
+COMMENT ON TABLE openings IS 'of the appliance that fixed: no other one can say that its fixes came back';
+CREATE INDEX openings_opened_at ON openings (opened_at);
 
 -- What was fixed without a rule: incidents of one check on one platform, by one runbook.
 CREATE TABLE patterns (
@@ -314,7 +335,7 @@ CREATE TABLE audit_log (
 -- Counters and what is not folded yet: exact at any time.
 CREATE VIEW l1_rule_counts WITH (security_invoker = true) AS
 WITH pending AS (
-  SELECT t.rule_id,
+  SELECT r.rule_id,
     count(*) AS matches,
     count(*) FILTER (WHERE t.success) AS successes,
     count(*) FILTER (WHERE t.outcome IN ('failed', 'verify_failed')) AS failures,
@@ -322,8 +343,9 @@ WITH pending AS (
   FROM telemetry_delta d
   CROSS JOIN LATERAL unnest(d.execution_ids) AS one (execution_id)
   JOIN execution_telemetry t USING (site_id, appliance_id, execution_id)
-  WHERE t.rule_id IS NOT NULL AND t.attempt_id IS NOT NULL
-  GROUP BY t.rule_id
+  JOIN l1_rules r ON r.rule_id = t.rule_id AND (r.site_id = '*' OR r.site_id = t.site_id)
+  WHERE t.attempt_id IS NOT NULL
+  GROUP BY r.rule_id
 )
 SELECT r.site_id, r.rule_id,
   r.match_count + coalesce(p.matches, 0) AS match_count,
@@ -351,7 +373,7 @@ DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['sites', 'appliances', 'credentials', 'enrolment_tokens', 'l1_rules', 'unclaimed_counts',
+  FOREACH name IN ARRAY ARRAY['sites', 'appliances', 'credentials', 'enrolment_tokens', 'l1_rules', 'rule_days', 'unclaimed_counts',
     'execution_telemetry', 'telemetry_delta', 'provisional_fixes', 'relapses', 'openings', 'patterns',
     'pattern_tallies', 'pattern_reach', 'appliance_commands', 'evidence_bundles',
     'evidence_chains', 'audit_log']
@@ -371,7 +393,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO central_fleet;
 GRANT INSERT, UPDATE ON sites, appliances, credentials, enrolment_tokens, runbooks, l1_rules, patterns, appliance_commands
   TO central_fleet;
 GRANT UPDATE (alarm, alarmed_at) ON evidence_chains TO central_fleet;
-GRANT INSERT, UPDATE, DELETE ON unclaimed_counts, telemetry_delta, provisional_fixes, openings, pattern_tallies,
+GRANT INSERT, UPDATE, DELETE ON rule_days, unclaimed_counts, telemetry_delta, provisional_fixes, openings, pattern_tallies,
   pattern_reach TO central_fleet;
 GRANT INSERT ON relapses, audit_log TO central_fleet;
 
