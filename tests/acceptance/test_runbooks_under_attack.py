@@ -651,6 +651,44 @@ def test_a_job_that_somebody_else_owns_does_not_become_roots(machine: OverlayMac
     assert seen.facts["foreign"] == ["/etc/cron.d/job"]
 
 
+RULE: Final = "guest ALL=(ALL) NOPASSWD: /bin/sh\n"
+
+
+@pytest.mark.parametrize(
+    ("runbook_id", "path", "text", "file_mode"),
+    [
+        ("LIN-CRON-001", "/etc/cron.d/job", "* * * * * root id\n", 0o666),
+        ("LIN-CRON-001", "/etc/cron.d/job", "* * * * * root id\n", 0o664),
+        ("LIN-CRON-001", "/etc/crontab", "* * * * * root id\n", 0o666),
+        ("LIN-PERM-003", "/etc/cron.d/job", "* * * * * root id\n", 0o666),
+        ("LIN-PERM-003", "/etc/logrotate.d/app", "/var/log/x {\n}\n", 0o666),
+        ("LIN-PERM-003", "/etc/sudoers.d/app", RULE, 0o666),
+        ("LIN-PERM-004", "/etc/sudoers.d/app", RULE, 0o666),
+        ("LIN-PERM-004", "/etc/sudoers.d/app", RULE, 0o664),
+    ],
+)
+def test_what_its_reader_refuses_while_it_is_open_is_not_brought_into_force(
+    machine: OverlayMachine, runbook_id: str, path: str, text: str, file_mode: int
+) -> None:
+    machine.run(f"mkdir -p {path.rpartition('/')[0]}; chmod 0755 {path.rpartition('/')[0]}", check=True)
+    machine.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
+    machine.write(path, text, file_mode)
+    machine.run(f"chmod {file_mode:o} {path}; chown root:guest {path}", check=True)
+    seen = look(machine, runbook_id)
+    assert (seen.verdict, path in [*seen.facts.get("suspect", []), *seen.facts.get("doubtful", [])]) == ("fail", True)  # type: ignore[misc] # lists
+    assert seen.guard
+    assert "would come into force" in change(machine, runbook_id, "remediate", "attempt-1")
+    assert mode(machine, path) == f"{file_mode:o} root"
+
+
+def test_a_job_that_is_put_there_after_the_look_does_not_become_roots(machine: OverlayMachine) -> None:
+    machine.run("rm -rf /etc/cron*; mkdir /etc/cron.d; cd /etc; chown root:guest cron.d; chmod 0775 cron.d", check=True)
+    assert look(machine, "LIN-CRON-001").guard == ""
+    machine.run(f"{GUEST} sh -c 'umask 022; echo \"* * * * * root id\" >/etc/cron.d/job'", check=True)
+    assert "somebody else than root owns" in change(machine, "LIN-CRON-001", "remediate", "attempt-1")
+    assert mode(machine, "/etc/cron.d/job") == "644 guest"
+
+
 # ---- sudo
 
 
