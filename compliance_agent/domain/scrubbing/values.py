@@ -27,7 +27,7 @@ _HEAD: Final[Any] = compiled(
 # Each alternative captures what goes. An unquoted value ends at a space, or where punctuation ends it or leads to the
 # next `name=`; a comma or semicolon in between is part of it.
 _VALUE: Final[Any] = compiled(
-    r"(?:\\+\"([^\"\r\n]*?)\\+\"|@?\"((?:[^\"\\\r\n]|\\.)*)(?:\"|\\?$)|\\+'([^'\r\n]*?)\\+'|'((?:[^'\r\n]|'')*)(?:'|$)"
+    r"(?:\\+\"([^\"\r\n]*?)\\+\"|@?\"((?:[^\"\\\r\n]|\\.|\"\")*)(?:\"|\\?$)|\\+'([^'\r\n]*?)\\+'|'((?:[^'\r\n]|'')*)(?:'|$)"
     r"|(\[?\[removed\])|\[([^\]\r\n]{0,300})\]"
     rf"|([^\s\"']\S*?)(?:[,;&)}}.]*(?:\s|\z)|[,;&]{BLANK}*[A-Za-z_][\w. -]*\\*[\"']?{BLANK}*[=:]"
     r"|\\*[\"'][,;:)}\]\s]|\\*[\"']\z|</|\\[nr]))"
@@ -257,8 +257,9 @@ VALUES: Final = (
     by_pattern(
         "code",
         "pin code",
-        rf"\b(?:pin|passcode|(?:door|access|alarm|keypad|entry|gate|unlock|security){BLANK}code)"
+        rf"\b(?:(?:gpio{BLANK})?pin|passcode|(?:door|access|alarm|keypad|entry|gate|unlock|security){BLANK}code)"
         rf"(?:{BLANK}(?:code|number))?(?:{BLANK}is)?{BLANK}*[:=#]?{BLANK}*(\d{{4,12}})(?:$|[^\w.])",
+        spares=lambda before, _value: before.lower().startswith("gpio"),
     ),
     by_pattern(
         "password-for",
