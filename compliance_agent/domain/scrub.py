@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.domain.scrubbing.commands import COMMANDS
-from compliance_agent.domain.scrubbing.detectors import REMOVED, remove
+from compliance_agent.domain.scrubbing.detectors import REMOVED, Table
 from compliance_agent.domain.scrubbing.names import is_harmless, names_a_code, names_a_secret
 from compliance_agent.domain.scrubbing.personal import PERSONAL, names_personal_data
 from compliance_agent.domain.scrubbing.shapes import SHAPES
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DETECTORS: Final = (*SHAPES, *COMMANDS, *VALUES, *PERSONAL)
 """All that is looked for, in this order."""
+
+_TABLE: Final = Table(DETECTORS)
 
 PASSES_MAX: Final = 8
 CUT: Final = " [cut]"
@@ -74,10 +76,7 @@ def _whole(text: str) -> str:
 
 
 def _scrub_once(text: str) -> str:
-    encoded = text.encode()
-    for detector in DETECTORS:
-        encoded = remove(detector, encoded)
-    return encoded.decode("utf-8", "replace")
+    return _TABLE.remove(text.encode()).decode("utf-8", "replace")
 
 
 def scrub_document(document: Mapping[str, JsonValue], *, length_max: int) -> dict[str, JsonValue]:

@@ -38,11 +38,14 @@ class Detector:
     Attributes:
         name: As the corpus and the documents call it, like ``net-user``.
         find: Returns the parts of a UTF-8 text that must go, in bytes, in order, none within another.
+        needs: Of these, in small letters, every text in which it finds something has at least one in it. It only
+            saves the search of other texts; without any, all are searched.
 
     """
 
     name: str
     find: Finder
+    needs: frozenset[bytes] = frozenset()
 
 
 @functools.cache
@@ -62,28 +65,17 @@ def by_pattern(name: str, needs: str, pattern: str, *, spares: Spares | None = N
 
     Args:
         name: As in :class:`Detector`.
-        needs: Of these words, in small letters, every text that the pattern matches has at least one in it. It only
-            saves the search of other texts; without words all are searched.
+        needs: :attr:`Detector.needs`, with blanks between them.
         pattern: RE2.
         spares: Whether a value may stay.
         exact: Whether case counts.
 
     """
-    literals = tuple(word.encode() for word in needs.split())
 
     def find(text: bytes) -> Iterable[Span]:
-        small = _lower(text)
-        if literals and not any(literal in small for literal in literals):
-            return ()
         return _spans(compiled(pattern, exact=exact), text, spares)
 
-    return Detector(name, find)
-
-
-@functools.lru_cache(maxsize=1)
-def _lower(text: bytes) -> bytes:
-    """Return the text in small letters: all detectors ask for the same one, one after another."""
-    return text.lower()
+    return Detector(name, find, frozenset(needs.encode().split()))
 
 
 def _spans(expression: Any, text: bytes, spares: Spares | None) -> Iterator[Span]:  # noqa: ANN401 - re2 is untyped
@@ -101,13 +93,37 @@ def _spans(expression: Any, text: bytes, spares: Spares | None) -> Iterator[Span
 
 
 def remove(detector: Detector, text: bytes) -> bytes:
-    """Return a UTF-8 text without what this detector finds."""
+    """Return a UTF-8 text without what this detector finds; the very same object if that is nothing."""
     pieces: list[bytes] = []
     kept_from = 0
     for start, end in detector.find(text):
         pieces += [text[kept_from:start], REMOVED.encode()]
         kept_from = end
     return b"".join([*pieces, text[kept_from:]]) if pieces else text
+
+
+class Table:
+    """Detectors, applied one after another. A text is looked through once for what all of them need."""
+
+    def __init__(self, detectors: Iterable[Detector]) -> None:
+        """Take the detectors in the order in which they are to look."""
+        self._detectors = tuple(detectors)
+        self._needs = sorted(frozenset[bytes]().union(*(detector.needs for detector in self._detectors)))
+
+    def remove(self, text: bytes) -> bytes:
+        """Return a UTF-8 text without what the detectors find."""
+        there = self._there(text)
+        for detector in self._detectors:
+            if detector.needs and there.isdisjoint(detector.needs):
+                continue
+            left = remove(detector, text)
+            if left is not text:
+                text, there = left, self._there(left)
+        return text
+
+    def _there(self, text: bytes) -> frozenset[bytes]:
+        small = text.lower()
+        return frozenset([need for need in self._needs if need in small])
 
 
 def words(text: str) -> frozenset[str]:

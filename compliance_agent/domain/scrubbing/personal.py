@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from compliance_agent.domain.scrubbing.detectors import BLANK, by_pattern, compiled, words
 
+_DIGITS: Final = "0 1 2 3 4 5 6 7 8 9"
 _BEFORE: Final = r"(?:^|[^\w.:/+-])"
 _AFTER: Final = r"(?:$|[^\w.:/-]|[.:](?:$|[^\w]))"
 _DASH: Final = r"[\x{2010}-\x{2015}\x{2212}\x{ad}]"
@@ -95,7 +96,9 @@ _CLINICAL_PAPER: Final = (
 _DOCUMENT: Final = r"\.(?:pdf|docx?|rtf|jpe?g|png|tiff?|dcm|hl7|txt|xml|xlsx?|csv|msg|eml|zip)"
 
 PERSONAL: Final = (
-    by_pattern("social-security-dash", "", rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"),
+    by_pattern(
+        "social-security-dash", _DIGITS, rf"(?:^|[^\w])(\d{{3}} ?{_DASH} ?\d{{2}} ?{_DASH} ?\d{{4}})(?:$|[^\w])"
+    ),
     by_pattern(
         "dicom-element",
         "(0010,",
@@ -220,14 +223,14 @@ PERSONAL: Final = (
     # With blanks it is told from columns of numbers by its neighbours: words, not numbers.
     by_pattern(
         "social-security-blank",
-        "",
+        _DIGITS,
         r"(?:^[ \t]*|(?:^|[\s(\[\"'])[^\s\d]+[ \t]*[ \t(\"'=:])(\d{3}[ \x{a0}]\d{2}[ \x{a0}]\d{4})"
         r"(?:[ \t]*\r?$|[.,;)\"']+(?:[ \t]+[^\s\d]+|[ \t]*\r?$))",
         spares=_is_unissued,
     ),
     by_pattern(
         "social-security-in-words",
-        "",
+        _DIGITS,
         r"(?:^|[\s(\[\"'])[^\s\d]*[a-z:][^\s\d]*[ \t]+(\d{3}[ \x{a0}]\d{2}[ \x{a0}]\d{4})[ \t]+[A-Za-z][^\s\d]*"
         r"(?:\s|$)",
         spares=_is_unissued,
@@ -236,7 +239,7 @@ PERSONAL: Final = (
     # ones a plus and groups. Dots alone do not make one: 212.555.0100 may be a version.
     by_pattern(
         "telephone",
-        "",
+        _DIGITS,
         rf"{_BEFORE}((?:\+?1[ -])?(?:\([2-9]\d\d\)[ \x{{a0}}]?[2-9]\d\d[ \x{{a0}}-]|[2-9]\d\d-[2-9]\d\d-"
         rf"|[2-9]\d\d{_DASH}[2-9]\d\d{_DASH})\d{{4}})(?:$|[^\w:/.-]|[.](?:$|\D)|:(?:$|\s))",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from compliance_agent.domain import scrub as scrubber
 from compliance_agent.domain.scrub import DETECTORS, PASSES_MAX, ScrubError, scrub, scrub_document, scrub_surely
-from compliance_agent.domain.scrubbing.detectors import REMOVED, by_pattern, remove
+from compliance_agent.domain.scrubbing.detectors import REMOVED, Table, by_pattern, remove
 
 GOLDEN: Final = Path(__file__).parents[2] / "golden" / "scrub"
 TABLES: Final = ("shapes", "commands", "values", "personal")
@@ -78,6 +79,14 @@ def test_however_outputs_are_put_together_scrubbing_twice_changes_nothing_more(t
     text = data.draw(st.sampled_from(["\n", " ", "", ",", '"', "\\n"])).join(texts)
     once = scrub_surely(text)
     assert scrub_surely(once) == once
+
+
+@given(
+    st.lists(st.sampled_from([*(given_text(marked) for _, marked in GOES), *(text for _, text in STAYS)]), max_size=3)
+)
+def test_no_detector_is_passed_over_that_would_have_found_something(texts) -> None:
+    text = "\n".join(texts).encode()
+    assert Table(DETECTORS).remove(text) == functools.reduce(lambda left, one: remove(one, left), DETECTORS, text)
 
 
 WORDS = st.sampled_from("the backup of ward failed after three tries on host because disk is full".split())  # noqa: SIM905
