@@ -8,6 +8,7 @@ the tables of :mod:`compliance_agent.domain.scrubbing`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ _TABLE: Final = Table(DETECTORS)
 
 PASSES_MAX: Final = 8
 CUT: Final = " [cut]"
+_KEY_LENGTH: Final = 40
 FLOOD_TIMES: Final = 4
 """How many times the length that is kept is looked at; scrubbing all of a flood would take for ever."""
 
@@ -93,7 +95,16 @@ def scrub_document(document: Mapping[str, JsonValue], *, length_max: int) -> dic
         ScrubError: A text of which the scrubber is not sure.
 
     """
-    return {_text(key, length_max): _value(value, length_max, key) for key, value in document.items()}
+    return {_key(key, length_max): _value(value, length_max, key) for key, value in document.items()}
+
+
+def _key(key: str, length_max: int) -> str:
+    return _short_key(key, length_max) if len(key) <= _KEY_LENGTH else _text(key, length_max)
+
+
+@functools.lru_cache(maxsize=2048)  # the same few names are in every document
+def _short_key(key: str, length_max: int) -> str:
+    return _text(key, length_max)
 
 
 def _value(value: JsonValue, length_max: int, name: str) -> JsonValue:
