@@ -38,7 +38,12 @@ MEASURED: Final = frozenset({"unit", "contract", "acceptance", "central"})
 def pytest_configure(config: pytest.Config) -> None:
     """Start with nothing left out."""
     config.stash[_NOT_RUN] = {}
-    cli.measuring = _coverage(config) is not None
+    controller = _coverage(config)
+    cli.measuring = controller is not None
+    if controller is not None and hasattr(config, "workerinput"):
+        # A worker first takes itself for the process that hands out the tests, and starts measuring as that does;
+        # pytest-cov forgets this when it starts the worker's own, and it would go on beneath, paused by nobody.
+        controller.cov.stop()
 
 
 def _coverage(config: pytest.Config) -> Any:

@@ -23,6 +23,8 @@ TABLES: Final = ("shapes", "commands", "values", "personal")
 NAMES: Final = {detector.name: detector for detector in DETECTORS}
 HOSTILE_SIZE: Final = 1 << 20
 
+pytestmark = pytest.mark.unmeasured
+
 
 def corpus(name: str) -> dict[str, Any]:
     loaded = yaml.safe_load((GOLDEN / f"{name}.yaml").read_text())
