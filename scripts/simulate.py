@@ -101,12 +101,13 @@ class Machines:
             error = TransportError(TransportFault.TIMED_OUT, f"{name} does not answer", retryable=True)
             return FakeAnswer(error=error)
         steps = re.findall(r"step (\S+) \d+ (?:root|user)", script)
+        is_remedy = "CA_ATTEMPT=" in script
         found: dict[str, tuple[str, int]] = {}
         for step in steps:
             check = step.split("/")[0]
             if step == "@host":
                 found[step] = (HOST.format(name), 0)
-            elif "CA_ATTEMPT=" in script:
+            elif is_remedy:
                 self._mend(name, check)
                 found[step] = ("", 0)
             else:

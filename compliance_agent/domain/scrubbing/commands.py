@@ -30,51 +30,68 @@ def _is_prose(_before: str, value: str) -> bool:
     return is_harmless("", value) or value.startswith(("[", "(", "<", "-")) or value in {"version", "traps", "informs"}
 
 
-# Programs, and the option before the password. The options' case counts: `docker -p`, but `ipmitool -P`.
+# What one of the programs has in its name, the programs, and the option before the password. The options' case counts:
+# `docker -p`, but `ipmitool -P`.
 _OPTIONS: Final = (
     (
         "psexec",
+        "ps paexec winexe xcmd",
         r"ps(?:exec(?:64|svc)?|info|loggedon|service|kill|shutdown|getsid|passwd|loglist)|paexec|winexe|xcmd",
         r"[-/]p",
     ),
     (
         "docker-login",
+        "login",
         r"(?:docker|podman|buildah|skopeo|nerdctl|helm registry|oras|crane auth|az acr|az|oc|cf|argocd)[ \t]+login",
         r"-p",
     ),
-    ("ipmitool", r"ipmi\w*|ipmitool|bmc\w*|racadm|sum", r"-[Pp]"),
-    ("ldap", r"ldap(?:search|modify|add|delete|whoami|modrdn|compare|passwd|vi|exop|url)", r"-(?:w|a|s)"),
-    ("redis", r"redis-cli|redis-benchmark", r"-a"),
-    ("mongo", r"mongo(?:sh|dump|restore|export|import|stat|top)?|cqlsh|influx|clickhouse-client|couchbase-cli", r"-p"),
-    ("sql-server", r"sqlcmd|osql|bcp|tsql|isql|dtexec", r"-P"),
-    ("mqtt", r"mosquitto_(?:pub|sub|rr)", r"-P"),
-    ("archive", r"zip|unzip|zipcloak", r"-P"),
-    ("putty", r"plink|pscp|psftp|putty|kitty", r"-pw"),
+    ("ipmitool", "ipmi bmc racadm sum", r"ipmi\w*|ipmitool|bmc\w*|racadm|sum", r"-[Pp]"),
+    ("ldap", "ldap", r"ldap(?:search|modify|add|delete|whoami|modrdn|compare|passwd|vi|exop|url)", r"-(?:w|a|s)"),
+    ("redis", "redis", r"redis-cli|redis-benchmark", r"-a"),
+    (
+        "mongo",
+        "mongo cqlsh influx clickhouse couchbase",
+        r"mongo(?:sh|dump|restore|export|import|stat|top)?|cqlsh|influx|clickhouse-client|couchbase-cli",
+        r"-p",
+    ),
+    ("sql-server", "sqlcmd osql bcp tsql isql dtexec", r"sqlcmd|osql|bcp|tsql|isql|dtexec", r"-P"),
+    ("mqtt", "mosquitto", r"mosquitto_(?:pub|sub|rr)", r"-P"),
+    ("archive", "zip", r"zip|unzip|zipcloak", r"-P"),
+    ("putty", "plink pscp psftp putty kitty", r"plink|pscp|psftp|putty|kitty", r"-pw"),
     (
         "remote-desktop",
+        "rdesktop hydra medusa ncrack crackmapexec netexec nxc winrm smbmap vncviewer freerdp",
         r"rdesktop|hydra|medusa|ncrack|crackmapexec|netexec|nxc|evil-winrm|smbmap|vncviewer|freerdp|wfreerdp",
         r"-p(?:asswd)?",
     ),
-    ("snmp", r"snmp(?:walk|get|getnext|bulkwalk|bulkget|set|status|table|trap|df|netstat|inform)", r"-[cAXk]"),
-    ("kerberos", r"kadmin|k5start|kdb5_util|ktutil", r"-(?:w|pw|P)"),
-    ("useradd", r"useradd|usermod|newusers|net-snmp-create-v3-user", r"-[pAX]"),
-    ("dsadd", r"ds(?:add|mod)|winrs|winrm|vssadmin|msdeploy|manage-bde", r"[-/](?:pwd|password|p)"),
-    ("openssl", r"openssl", r"-[kK]"),
-    ("ssh-keygen", r"ssh-keygen", r"-[NP]"),
-    ("az", r"az", r"(?:-p|--admin-password)"),
-    ("openssl-pass", r"openssl", r"-pass(?:in|out)?[ \t]+[\"']?pass:"),
+    ("snmp", "snmp", r"snmp(?:walk|get|getnext|bulkwalk|bulkget|set|status|table|trap|df|netstat|inform)", r"-[cAXk]"),
+    ("kerberos", "kadmin k5start kdb5 ktutil", r"kadmin|k5start|kdb5_util|ktutil", r"-(?:w|pw|P)"),
+    ("useradd", "useradd usermod newusers snmp", r"useradd|usermod|newusers|net-snmp-create-v3-user", r"-[pAX]"),
+    (
+        "dsadd",
+        "ds winr vssadmin msdeploy manage-bde",
+        r"ds(?:add|mod)|winrs|winrm|vssadmin|msdeploy|manage-bde",
+        r"[-/](?:pwd|password|p)",
+    ),
+    ("openssl", "openssl", r"openssl", r"-[kK]"),
+    ("ssh-keygen", "keygen", r"ssh-keygen", r"-[NP]"),
+    ("az", "az", r"az", r"(?:-p|--admin-password)"),
+    ("openssl-pass", "openssl", r"openssl", r"-pass(?:in|out)?[ \t]+[\"']?pass:"),
     (
         "cert-tool",
+        "certutil signtool keytool pk12util ktpass importpfx openvpn certreq",
         r"certutil|signtool|keytool|pk12util|ktpass|importpfx|openvpn-gui|certreq",
         r"[-/](?:p|w|W|K|pass|storepass|keypass|srcstorepass|deststorepass)",
     ),
     (
         "svn-and-vpn",
+        "svn hg openconnect vpn rasdial forticlient vnc",
         r"svn|hg|openconnect|vpncmd|rasdial|forticlient|vpnc|x11vnc|vnc\w*",
         r"[-/](?:password|passwd|PASSWORD:)",
     ),
     (
         "htpasswd-curl",
+        "curl wget http xh",
         r"curl|wget|http|https|httpie|xh",
         r"(?:-u|-U|-a|--user|--proxy-user|--auth)[ \t=]*[\"']?[^\s:\"']+:",
     ),
@@ -85,12 +102,12 @@ COMMANDS: Final = (
     *(
         by_pattern(
             f"option-of-{name}",
-            "- /",
+            needs,
             rf"\b(?i:{programs}){_LATER}(?:{option}){'' if option.endswith(':') else _GAP}{_WORD}",
             spares=_is_no_word,
             exact=True,
         )
-        for name, programs, option in _OPTIONS
+        for name, needs, programs, option in _OPTIONS
     ),
     by_pattern("sshpass", "sshpass", rf"\bsshpass{_LATER}-p{BLANK}*{_WORD}", spares=_is_no_word),
     by_pattern(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import ahocorasick
 import re2
 
 if TYPE_CHECKING:
@@ -108,22 +109,36 @@ class Table:
     def __init__(self, detectors: Iterable[Detector]) -> None:
         """Take the detectors in the order in which they are to look."""
         self._detectors = tuple(detectors)
-        self._needs = sorted(frozenset[bytes]().union(*(detector.needs for detector in self._detectors)))
+        by_need: dict[bytes, set[int]] = {}
+        for place, detector in enumerate(self._detectors):
+            for need in detector.needs:
+                by_need.setdefault(need, set()).add(place)
+        self._always = frozenset(place for place, detector in enumerate(self._detectors) if not detector.needs)
+        self._by_mark = tuple((need, frozenset(places)) for need, places in by_need.items() if len(need) == 1)
+        self._by_word = ahocorasick.Automaton()
+        for need, places in by_need.items():
+            if len(need) > 1:
+                self._by_word.add_word(need.decode(), frozenset(places))
+        self._by_word.make_automaton()
 
     def remove(self, text: bytes) -> bytes:
         """Return a UTF-8 text without what the detectors find."""
-        there = self._there(text)
-        for detector in self._detectors:
-            if detector.needs and there.isdisjoint(detector.needs):
-                continue
-            left = remove(detector, text)
+        waiting = self._places(text, -1)
+        while waiting:
+            place = waiting.pop()
+            left = remove(self._detectors[place], text)
             if left is not text:
-                text, there = left, self._there(left)
+                text = left
+                waiting = self._places(text, place)
         return text
 
-    def _there(self, text: bytes) -> frozenset[bytes]:
+    def _places(self, text: bytes, after: int) -> list[int]:
+        """Return where the detectors stand that may find something and have not looked yet, the next one last."""
         small = text.lower()
-        return frozenset([need for need in self._needs if need in small])
+        marks = [places for need, places in self._by_mark if need in small]
+        words_there = [places for _, places in self._by_word.iter(small.decode("latin-1"))]
+        found = self._always.union(*marks, *words_there)
+        return sorted([place for place in found if place > after], reverse=True)
 
 
 def words(text: str) -> frozenset[str]:

@@ -136,6 +136,12 @@ _TOKENS: Final = (
     r"|nvapi-[\w-]{40,}"
 )
 
+_TOKENS_HAVE: Final = (
+    "gh github_pat gl akia asia abia acca hv npm_ pypi- sk ya29 xox xapp- aiza gocspx- k_live k_test whsec_ hooks.slack"
+    " webhook age-secret eyj sg. hf_ _v1_ shp dckr_ atatt3 atctt3 tskey- pmak- nrak- ltai :aa key- rubygems_ dapi"
+    " vault:v1 nvapi-"
+)
+
 SHAPES: Final = (
     Detector("key-block", _key_blocks),
     by_pattern(
@@ -219,6 +225,6 @@ SHAPES: Final = (
         r"|sharedaccesssignature)=([^\s&\"'<>]{8,})",
     ),
     by_pattern("product-key", "-", r"(?:^|[^\w-])([A-Z0-9]{5}(?:-[A-Z0-9]{5}){4})(?:$|[^\w-])", exact=True),
-    by_pattern("known-token", "", rf"\b({_TOKENS})", exact=True),
+    by_pattern("known-token", _TOKENS_HAVE, rf"\b({_TOKENS})", exact=True),
     Detector("random-token", _random_runs),
 )
