@@ -46,10 +46,14 @@ WITH taken AS (
   RETURNING site_id, appliance_id, execution_ids
 )
 INSERT INTO fold_rows
-SELECT t.* FROM taken
-CROSS JOIN LATERAL unnest(execution_ids) AS one (execution_id)
-JOIN execution_telemetry t USING (site_id, appliance_id, execution_id)
+SELECT t.* FROM taken CROSS JOIN LATERAL (
+  SELECT * FROM execution_telemetry t
+  WHERE t.site_id = taken.site_id AND t.appliance_id = taken.appliance_id AND t.execution_id = ANY (taken.execution_ids)
+  OFFSET 0
+) t
 """
+# OFFSET 0 keeps the planner from joining the other way round: whatever it believes of millions of rows, each batch is
+# looked up by its key.
 
 # A rule of one site counts what that site reports, and nothing that another one says of it.
 _OF_RULE: Final = """
@@ -322,6 +326,7 @@ def fold(
         rules: dict[str, RuleRuns] = {}
         patterns: set[UUID] = set()
         if rows:
+            connection.execute("ANALYZE fold_rows")  # nobody else does; without it joins are planned for a few rows
             _count_rules(connection, rules, now)
             _count_patterns(connection, patterns, durable_after)
         _settle(connection, rules, patterns, now)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from central_command.store.fold import DURABLE_AFTER, fold
+from central_command.store.fold import _ROWS, _TAKE, DURABLE_AFTER, fold
 from central_command.store.telemetry import keep_partitions, time_of
 from tests.support.central import NOW, add_rule, add_site, execution, report, uuid7
 
@@ -295,3 +295,30 @@ def test_partitions_are_months_and_an_id_finds_the_one_of_its_time(owner, agent)
 def test_the_time_of_an_id_is_read_from_a_version_seven_alone() -> None:
     assert time_of(uuid7(NOW, 5)) == NOW
     assert time_of(uuid.UUID(int=uuid.uuid4().int)) is None
+
+
+def test_the_fold_finds_what_it_takes_by_its_key_however_many_reports_there_are(agent, fleet, owner) -> None:
+    """Once it joined the other way round, and took ten seconds for five thousand reports beside a hundred thousand."""
+    add_site(owner, "old", "b")
+    owner.execute(
+        "INSERT INTO execution_telemetry (site_id, appliance_id, execution_id, ended_at, outcome, success, target_id,"
+        " check_id, fingerprint) SELECT 'old', 'b', (%s || lpad(to_hex(i), 12, '0'))::uuid, %s, 'failed', false,"
+        " 'server', 'LIN-SSH-001', 'f' FROM generate_series(1, 20000) i",
+        (str(uuid7(NOW, 0))[:24], NOW),
+    )
+    owner.execute("ANALYZE execution_telemetry")
+    report(agent, [execution() for _ in range(50)])
+    fold(fleet, now=NOW)
+    report(agent, [execution() for _ in range(50)])
+    fleet.execute(_ROWS)
+    (line,) = fleet.execute("EXPLAIN (FORMAT JSON) " + _TAKE, {"batches": 500}).fetchone() or ("",)
+    full = f"execution_telemetry_{NOW:%Y_%m}"
+    scans = [node for node in _nodes(line[0]["Plan"]) if node.get("Relation Name") == full]
+    assert scans
+    for scan in scans:
+        assert "Index" in scan["Node Type"], scan
+        assert all(name in scan["Index Cond"] for name in ("site_id", "appliance_id", "execution_id")), scan
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for part in plan.get("Plans", []) for node in _nodes(part))]
