@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-flywheel bench-heal bench-matching bench-fleet \
+.PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-flywheel bench-heal bench-matching bench-central bench-fleet \
 	chaos playground simulate lock clean
 
 BIN := .venv/bin

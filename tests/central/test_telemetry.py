@@ -311,6 +311,7 @@ def test_the_fold_finds_what_it_takes_by_its_key_however_many_reports_there_are(
     fold(fleet, now=NOW)
     report(agent, [execution() for _ in range(50)])
     fleet.execute(_ROWS)
+    line: Any
     (line,) = fleet.execute("EXPLAIN (FORMAT JSON) " + _TAKE, {"batches": 500}).fetchone() or ("",)
     full = f"execution_telemetry_{NOW:%Y_%m}"
     scans = [node for node in _nodes(line[0]["Plan"]) if node.get("Relation Name") == full]
