@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,8 @@ from central_command.flywheel.stages import StagePolicy
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
+from central_command.store.backup import back_up
+from central_command.store.backup import restore as restore_backup
 from central_command.store.catalogue import read_runbooks, store_runbooks
 from central_command.store.database import Database
 from central_command.store.fold import DURABLE_AFTER, fold
@@ -39,7 +41,7 @@ from central_command.store.telemetry import keep_partitions
 from compliance_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from central_command.flywheel.stages import Step
     from central_command.store.fold import Folded
@@ -66,6 +68,15 @@ def main(context: click.Context, database: str | None, embedded: Path | None) ->
     context.obj = _Where(database, embedded)
 
 
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL does not answer: {str(error).strip()}"
+        raise DatabaseError(message, hint="is it running, and is the address right?") from error
+
+
 class _Where:
     """Which database a command works on."""
 
@@ -75,21 +86,22 @@ class _Where:
 
     def open(self, stack: ExitStack) -> str:
         """Return how to reach the database, with its server started where it is ours, and its tables up to date."""
-        if (self._database is None) == (self._embedded is None):
-            message = "name one database"
-            raise DatabaseError(message, hint=f"--database URL, {URL_VARIABLE}=URL, or --embedded FOLDER for a trial")
-        conninfo = self._database or ""
-        if self._embedded is not None:
-            source = find_sources({})[0]
-            conninfo = stack.enter_context(PostgresServer(source, cluster=self._embedded / "cluster")).conninfo
-        try:
+        conninfo = self.reach(stack)
+        with _reachable():
             run_migrations(conninfo)
             with psycopg.connect(conninfo, autocommit=True) as owner:
                 keep_partitions(owner, now=_now())
-        except psycopg.OperationalError as error:
-            message = f"PostgreSQL does not answer: {str(error).strip()}"
-            raise DatabaseError(message, hint="is it running, and is the address right?") from error
         return conninfo
+
+    def reach(self, stack: ExitStack) -> str:
+        """Return how to reach the database, with its server started where it is ours, and nothing in it touched."""
+        if (self._database is None) == (self._embedded is None):
+            message = "name one database"
+            raise DatabaseError(message, hint=f"--database URL, {URL_VARIABLE}=URL, or --embedded FOLDER for a trial")
+        if self._embedded is None:
+            return self._database or ""
+        source = find_sources({})[0]
+        return stack.enter_context(PostgresServer(source, cluster=self._embedded / "cluster")).conninfo
 
     def database(self, stack: ExitStack) -> Database:
         """Return the database, open."""
@@ -185,6 +197,31 @@ def _content() -> Path:
     """Return the folder of the runbooks: of the package, else of the checkout."""
     packaged = Path(__file__).parents[2] / "compliance_agent" / "_runbooks"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "runbooks"
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def backup(where: _Where, file: Path) -> None:
+    """Write all that the database holds to a new FILE, while the server works. Keys that sign are not in it."""
+    with ExitStack() as stack, _reachable():
+        size = back_up(where.reach(stack), file)
+    click.echo(
+        f"{file}: {size:,} bytes; try it: createdb trial && central-command --database dbname=trial restore {file}"
+    )
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def restore(where: _Where, file: Path) -> None:
+    """Fill a new, empty database from a backup. Exit code 2 when its counters are not what its rows say."""
+    with ExitStack() as stack, _reachable():
+        found = restore_backup(where.reach(stack), file)
+    click.echo(f"restored: {found.appliances:,} appliances, {found.rules:,} rules, {found.reports:,} reports")
+    click.echo("the counters are what the rows say" if not found.differing else f"{found.differing} rules differ")
+    if found.differing:
+        sys.exit(2)
 
 
 @main.group()

@@ -133,14 +133,32 @@ def _in_wheel() -> Iterator[Path]:
         yield from (program.parent for program in Path(location).glob("*/bin/postgres"))
 
 
+def find_programs(major: int) -> Path:
+    """Return the folder of ``pg_dump`` and ``pg_restore`` that fit a server of this major version best.
+
+    Raises:
+        PostgresUnavailableError: All that are here are older than the server, or there are none.
+
+    """
+    folders = {*_installed(), *_in_wheel()}
+    if pg_dump := shutil.which("pg_dump"):
+        folders.add(Path(pg_dump).resolve().parent)
+    whole = {folder for folder in folders if (folder / "pg_dump").is_file() and (folder / "pg_restore").is_file()}
+    fitting = {folder: version for folder in whole if (version := _version_of(folder, "pg_dump")) >= (major,)}
+    if not fitting:
+        message = f"there is no pg_dump of PostgreSQL {major} or newer: install the client programs of that version"
+        raise PostgresUnavailableError(message)
+    return min(fitting, key=lambda folder: fitting[folder])
+
+
 def _newest(folders: Iterator[Path]) -> Path | None:
     whole = {folder for folder in folders if (folder / "postgres").is_file() and (folder / "initdb").is_file()}
     return max(whole, key=_version_of, default=None)
 
 
-def _version_of(folder: Path) -> tuple[int, ...]:
+def _version_of(folder: Path, program: str = "postgres") -> tuple[int, ...]:
     """Return the version that ``postgres (PostgreSQL) 15.18 (...)`` tells, as numbers; betas count as their major."""
-    said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=30)
+    said = subprocess.run([folder / program, "--version"], capture_output=True, text=True, check=True, timeout=30)
     words = said.stdout.split(") ", 1)[1].split()
     return tuple(int(part) for part in words[0].split(".") if part.isdigit())
 
