@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Final
 import click
 import psycopg
 import structlog
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
 from central_command.api.app import make_app
+from central_command.api.publisher import Publisher
 from central_command.api.requests import Services
 from central_command.api.serve import Server
 from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
 from central_command.flywheel.stages import StagePolicy
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
+from central_command.signing.repository import Repository, found, renew
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
 from central_command.store.backup import back_up
@@ -36,7 +39,7 @@ from central_command.store.database import Database
 from central_command.store.fold import DURABLE_AFTER, fold
 from central_command.store.ids import new_id
 from central_command.store.migrate import migrate as run_migrations
-from central_command.store.promoter import Promoter, audit
+from central_command.store.promoter import CHANNEL, Promoter, audit
 from central_command.store.telemetry import keep_partitions
 from compliance_agent.errors import InputError
 
@@ -47,7 +50,10 @@ if TYPE_CHECKING:
     from central_command.store.fold import Folded
 
 FOLD_EVERY_S: Final = 1.0
+PUBLISH_EVERY_S: Final = 5.0
+"""Longest wait between two looks at what is served; a change that is announced is published at once."""
 _PARTITIONS_EVERY_S: Final = 3_600.0
+_STAGES: Final = StagePolicy(shadow_time=timedelta(days=7))
 _log = structlog.get_logger(__name__)
 
 
@@ -112,8 +118,13 @@ class _Where:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; TLS is the proxy's.")
 @click.option("--port", default=8480, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--durable-after", "durable_s", default=DURABLE_AFTER.total_seconds(), help="Seconds a fix has to hold.")
+@click.option(
+    "--signing",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the online keys and the signed rules (central-command keys init); without it none are served.",
+)
 @click.pass_obj
-def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
+def serve(where: _Where, host: str, port: int, durable_s: float, signing: Path | None) -> None:
     """Answer appliances, fold what they report, and move rules from stage to stage."""
     log_plainly()
     stop = threading.Event()
@@ -122,7 +133,13 @@ def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
     with ExitStack() as stack:
         conninfo = where.open(stack)
         database = stack.enter_context(Database(conninfo))
-        services = Services(database=database, now=_now, monotonic_s=time.monotonic, new_id=new_id)
+        publisher = None if signing is None else Publisher(Repository(signing), database, _STAGES.canary_shares)
+        services = Services(database=database, now=_now, monotonic_s=time.monotonic, new_id=new_id, publisher=publisher)
+        if publisher is not None:
+            publisher.publish(now=_now())
+            threading.Thread(
+                target=_publish_until, args=(stop, conninfo, publisher), name="publish", daemon=True
+            ).start()
         folder = threading.Thread(
             target=_fold_until, args=(stop, conninfo, timedelta(seconds=durable_s)), name="fold", daemon=True
         )
@@ -148,7 +165,7 @@ def log_plainly() -> None:
 
 def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) -> None:
     """Fold once a second, at most; while the database is away, try again."""
-    promoter = Promoter(PromotionPolicy(), StagePolicy(shadow_time=timedelta(days=7)), new_id)
+    promoter = Promoter(PromotionPolicy(), _STAGES, new_id)
     while not stop.is_set():
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -176,6 +193,22 @@ def _fold_on(
         folded = fold(connection, now=now, durable_after=durable_after, then=move)
         if not (folded and folded.rows):
             stop.wait(FOLD_EVERY_S)
+
+
+def _publish_until(stop: threading.Event, conninfo: str, publisher: Publisher) -> None:
+    """Publish when rules change, and now and then for what ages or was changed past us; trouble is told."""
+    while not stop.is_set():
+        try:
+            with psycopg.connect(conninfo, autocommit=True) as listener:
+                listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                while not stop.is_set():
+                    if publisher.publish(now=_now()):
+                        _log.info("rules.published")
+                    for _ in listener.notifies(timeout=PUBLISH_EVERY_S, stop_after=1):
+                        pass
+        except (CentralError, psycopg.Error, OSError) as error:
+            _log.error("publish.failed", error=str(error))  # noqa: TRY400 - its text says it all
+            stop.wait(PUBLISH_EVERY_S)
 
 
 def _tell(moved: Sequence[tuple[str, Step]]) -> None:
@@ -258,6 +291,34 @@ def site_token(where: _Where, site_id: str, hours: float) -> None:
         token = issue_enrolment_token(connection, site_id=site_id, created_by=_actor(), now=_now(), valid_for=valid_for)
         audit(connection, new_id(), actor=_actor(), what="enrolment_token", subject=site_id, site_id=site_id)
     click.echo(token)
+
+
+@main.group()
+def keys() -> None:
+    """The keys that sign rules."""
+
+
+@keys.command("init")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def keys_init(folder: Path) -> None:
+    """Make all keys, the root and the first targets in a new FOLDER. Do it once, on a machine that you trust."""
+    found(folder, now=_now())
+    click.echo(
+        f"{folder / 'offline'}: take root-1, root-2 and root-3 to three places, targets to a fourth; two roots make a new"
+        f" root.\n  Then remove this folder: a server that has one of these keys refuses to start.\n"
+        f"{folder / 'central'}: goes to the server, for its user alone: central-command serve --signing FOLDER.\n"
+        "The targets live 30 days, the root a year: central-command keys renew CENTRAL --offline FOLDER in time."
+    )
+
+
+@keys.command("renew")
+@click.argument("central", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--offline", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
+@click.option("--root", "with_root", is_flag=True, help="The root, too: needs two of its keys.")
+def keys_renew(central: Path, offline: Path, *, with_root: bool) -> None:
+    """Sign the targets anew, with the offline keys, for 30 days; the next publication takes them up."""
+    renew(central, offline, now=_now(), with_root=with_root)
+    click.echo("signed anew: the targets and the root" if with_root else "signed anew: the targets")
 
 
 @main.group()
