@@ -8,14 +8,16 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from central_command.signing.repository import CHANNELS, FLEET_ROLES, Bundles, Repository, site_name
+from central_command.signing.repository import Bundles
 from central_command.store.served_rules import served_rules
+from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, site_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from central_command.signing.repository import Repository
     from central_command.store.database import Database
 
 _KEPT_VERSIONS: Final = 3

@@ -207,7 +207,7 @@ def _publish_until(stop: threading.Event, conninfo: str, publisher: Publisher) -
                     for _ in listener.notifies(timeout=PUBLISH_EVERY_S, stop_after=1):
                         pass
         except (CentralError, psycopg.Error, OSError) as error:
-            _log.error("publish.failed", error=str(error))  # noqa: TRY400 - its text says it all
+            _log.error("publish.failed", error=str(error))
             stop.wait(PUBLISH_EVERY_S)
 
 
@@ -304,8 +304,8 @@ def keys_init(folder: Path) -> None:
     """Make all keys, the root and the first targets in a new FOLDER. Do it once, on a machine that you trust."""
     found(folder, now=_now())
     click.echo(
-        f"{folder / 'offline'}: take root-1, root-2 and root-3 to three places, targets to a fourth; two roots make a new"
-        f" root.\n  Then remove this folder: a server that has one of these keys refuses to start.\n"
+        f"{folder / 'offline'}: take root-1, root-2 and root-3 to three places, targets to a fourth; two roots make"
+        f" a new root.\n  Then remove this folder: a server that has one of these keys refuses to start.\n"
         f"{folder / 'central'}: goes to the server, for its user alone: central-command serve --signing FOLDER.\n"
         "The targets live 30 days, the root a year: central-command keys renew CENTRAL --offline FOLDER in time."
     )

@@ -1,1 +1,1 @@
-"""Rules signed under The Update Framework: keys, roles with lifetimes, and a repository that is published atomically."""
+"""Rules signed under The Update Framework: keys, roles with lifetimes, a repository that is published atomically."""

@@ -9,10 +9,9 @@ written last, in place of the old one.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
@@ -37,9 +36,11 @@ from central_command.signing.keys import (
     make_key,
     read_key,
 )
+from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, fleet_path, site_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from securesystemslib.signer import CryptoSigner
@@ -51,9 +52,6 @@ LIFETIMES: Final = {
     "timestamp": timedelta(days=1),
 }
 """Of delegated roles: as of targets."""
-
-FLEET_ROLES: Final = ("synced", "promoted")
-CHANNELS: Final = ("stable", "canary")
 
 _T = TypeVar("_T", Root, Targets, Snapshot, Timestamp)
 
@@ -70,11 +68,6 @@ class Bundles:
 
     fleet: Mapping[str, Mapping[str, bytes]]
     sites: Mapping[str, bytes]
-
-
-def site_name(site_id: str) -> str:
-    """Return how a site is named in what every appliance can read."""
-    return hashlib.sha256(f"site\n{site_id}".encode()).hexdigest()[:32]
 
 
 def found(folder: Path, *, now: datetime) -> None:
@@ -169,7 +162,7 @@ class Repository:
         """
         versions = {"targets.json": _newest(self.folder, "targets", Targets).version}
         for role in FLEET_ROLES:
-            files = {f"{role}/{channel}.json": bundles.fleet[role][channel] for channel in CHANNELS}
+            files = {fleet_path(role, channel): bundles.fleet[role][channel] for channel in CHANNELS}
             versions[f"{role}.json"] = self._publish_role(role, self._keys[role], files, now)
         for name, version in self._publish_sites(bundles.sites, now).items():
             versions[f"{name}.json"] = version
@@ -235,8 +228,9 @@ class Repository:
         return _read(path, Timestamp) if path.exists() else None
 
     def _published(self, role: str, kind: type[_T]) -> _T | None:
-        """Return the version that is published, ``None`` if there is none; a newer file that no timestamp names is
-        what a crash left, and is written over.
+        """Return the version that is published, ``None`` if there is none.
+
+        A newer file that no timestamp names is what a crash left, and is written over.
         """
         timestamp = self._timestamp()
         if timestamp is None:
@@ -265,7 +259,7 @@ def _next(old: _T, role: str, now: datetime) -> _T:
 
 
 def _signed(signed: Root | Targets | Snapshot | Timestamp, *keys: CryptoSigner) -> bytes:
-    metadata = Metadata(signed)
+    metadata: Metadata[Any] = Metadata(signed)
     for key in keys:
         metadata.sign(key, append=True)
     return metadata.to_bytes()

@@ -13,7 +13,7 @@ from central_command.flywheel.evidence import Tally
 from central_command.flywheel.promotion import PatternRecord, PromotionPolicy, Scope, judge
 from central_command.flywheel.sequential import CanaryTest, CanaryVerdict, DecayTest
 from central_command.flywheel.stages import Hand, Stage, StagePolicy, Standing, advance
-from compliance_agent.domain.canary import in_canary
+from compliance_agent.domain.serving import in_canary
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROMOTION = PromotionPolicy()
