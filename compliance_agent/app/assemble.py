@@ -19,6 +19,7 @@ from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS
 from compliance_agent.adapters.store.sqlite import SqliteStore
+from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, active_path, read_active, synced_folder
 from compliance_agent.adapters.version import version
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of, uplink_of
@@ -26,11 +27,12 @@ from compliance_agent.app.evidence import ensure_key, key_store, make_recorder
 from compliance_agent.app.long_lived import long_lived
 from compliance_agent.app.outbox_worker import OutboxWorker
 from compliance_agent.app.reporting import TelemetryReporter, heartbeat
+from compliance_agent.app.rule_sync import RuleSync, signed_rules_of
 from compliance_agent.app.settings import catalogue_problems
 from compliance_agent.app.transports import close_transports, connects_as, make_transports
 from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
-from compliance_agent.domain.rule import RuleSource
+from compliance_agent.domain.rule import QuarantinedRule, RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.domain.timeline import place
 from compliance_agent.domain.turn_end import Attachments
@@ -44,6 +46,7 @@ from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.engine.reporter import Reporters
 from compliance_agent.errors import InputError, StoreError
 from compliance_agent.wire.rule_document import merge_rules
+from compliance_agent.wire.synced_rules import SyncedRules, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,10 +56,11 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.reads import Reader
     from compliance_agent.adapters.store.rows import Limits as StoreLimits
     from compliance_agent.adapters.store.rows import Restoration
+    from compliance_agent.app.control_plane_settings import ControlPlaneSettings
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.outcome import Attempt
-    from compliance_agent.domain.rule import QuarantinedRule
+    from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.engine.ports import Events, Transport
     from compliance_agent.engine.reporter import Reporter
@@ -89,6 +93,8 @@ class Content:
     catalogue: Catalogue
     rules: RuleSet
     quarantined: tuple[QuarantinedRule, ...]
+    tried: tuple[Rule, ...] = ()
+    """Rules of the control plane that are tried out elsewhere: they do not act here."""
 
 
 @long_lived()
@@ -106,9 +112,26 @@ def load_content(settings: Settings) -> Content:
         raise InputError(problems)
     local, bad_local = load_rule_files(settings.rule_paths, RuleSource.LOCAL)
     builtin, bad_builtin = load_rule_files([builtin_rules_path()], RuleSource.BUILTIN)
-    merged, replaced = merge_rules([*local, *builtin], [*bad_local, *bad_builtin])
+    synced = load_synced(settings)
+    merged, replaced = merge_rules([*local, *builtin, *synced.rules], [*bad_local, *bad_builtin])
     rules, refused = admit(merged, catalogue)
-    return Content(catalogue, rules, (*bad_local, *bad_builtin, *replaced, *refused))
+    aside = (*bad_local, *bad_builtin, *synced.quarantined, *replaced, *refused)
+    return Content(catalogue, rules, aside, synced.tried)
+
+
+def load_synced(settings: Settings) -> SyncedRules:
+    """Return what the control plane's rules say for this appliance; a damaged file is a rule that is set aside."""
+    if settings.state_dir is None or settings.control_plane is None or not settings.control_plane.sync_rules:
+        return SyncedRules()
+    try:
+        bundle = read_active(settings.state_dir)
+    except (InputError, OSError) as error:
+        place = str(active_path(settings.state_dir))
+        said = error.message if isinstance(error, InputError) else f"{place}: {error.strerror or error}"
+        return SyncedRules(quarantined=(QuarantinedRule("(all synced rules)", RuleSource.SYNCED, said, place=place),))
+    if bundle is None:
+        return SyncedRules()
+    return rules_of(bundle, site_id=settings.site_id, appliance_id=settings.control_plane.appliance_id)
 
 
 def state_path(settings: Settings) -> Path:
@@ -142,6 +165,7 @@ class Agent:
     _sending_rests_at: datetime | None = None
     _snapshot_failed_at: datetime | None = None
     _decisions_rest_at: datetime | None = None
+    _sync: tuple[ControlPlaneSettings, RuleSync] | None = None
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
@@ -185,6 +209,19 @@ class Agent:
         worker = OutboxWorker(self.store, uplink, SystemClock(), SystemRandom(), policy=control_plane.policy())
         if worker.send_due(keep_going).store_failed:
             self._sending_rests_at = now
+
+    def sync_rules(self, now: datetime) -> None:
+        """Look for rules of the control plane where it is time. Never raises; the last good ones stay in force."""
+        control_plane, state_dir = self.settings.control_plane, self.settings.state_dir
+        if control_plane is None or state_dir is None or not (synced_folder(state_dir) / TRUSTED_ROOT).exists():
+            return
+        if self._sync is None or self._sync[0] != control_plane:
+            rules = signed_rules_of(self.settings)
+            if rules is None:
+                return
+            events, interval_s = self.engine.events, control_plane.sync_interval_s
+            self._sync = (control_plane, RuleSync(state_dir, rules, interval_s, events, SystemRandom()))
+        self._sync[1].look_if_due(now)
 
     def _beat(self, store: SqliteStore, now: datetime) -> None:
         try:
