@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -280,9 +281,15 @@ def add_site(where: _Where, site_id: str, name: str) -> None:
 @sites.command("token")
 @click.argument("site_id")
 @click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(0.1, 24), help="How long it is valid.")
+@click.option(
+    "--signing",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the signed rules: print the fingerprint of their root, too, for enroll --root-sha256.",
+)
 @click.pass_obj
-def site_token(where: _Where, site_id: str, hours: float) -> None:
-    """Print a token with which one appliance of the site can enrol, once."""
+def site_token(where: _Where, site_id: str, hours: float, signing: Path | None) -> None:
+    """Print a token with which one appliance can enrol, once; with --signing the fingerprint of the root below."""
+    fingerprint = "" if signing is None else hashlib.sha256(Repository(signing).trusted_root()).hexdigest()
     with ExitStack() as stack, where.database(stack).fleet() as connection:
         if connection.execute("SELECT 1 FROM sites WHERE site_id = %s", (site_id,)).fetchone() is None:
             message = f"there is no site {site_id}"
@@ -291,6 +298,8 @@ def site_token(where: _Where, site_id: str, hours: float) -> None:
         token = issue_enrolment_token(connection, site_id=site_id, created_by=_actor(), now=_now(), valid_for=valid_for)
         audit(connection, new_id(), actor=_actor(), what="enrolment_token", subject=site_id, site_id=site_id)
     click.echo(token)
+    if fingerprint:
+        click.echo(fingerprint)
 
 
 @main.group()

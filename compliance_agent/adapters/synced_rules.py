@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -64,6 +65,21 @@ def write_active(state_dir: Path, bundle: SyncedBundle) -> bool:
         pass
     write_file(path, content)
     return True
+
+
+def forget_synced(state_dir: Path) -> None:
+    """Remove what another root signed: rules in force, and what was verified last.
+
+    Raises:
+        OSError: It cannot be removed.
+
+    """
+    folder = synced_folder(state_dir)
+    for name in (ACTIVE, CHECKED):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("metadata", "targets"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
