@@ -30,6 +30,7 @@ from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
 from central_command.flywheel.stages import StagePolicy
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
+from central_command.signing.keys import ONLINE_KEYS
 from central_command.signing.repository import Repository, found, renew
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
@@ -324,10 +325,18 @@ def keys_init(folder: Path) -> None:
 @click.argument("central", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--offline", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
 @click.option("--root", "with_root", is_flag=True, help="The root, too: needs two of its keys.")
-def keys_renew(central: Path, offline: Path, *, with_root: bool) -> None:
-    """Sign the targets anew, with the offline keys, for 30 days; the next publication takes them up."""
-    renew(central, offline, now=_now(), with_root=with_root)
+@click.option(
+    "--rotate",
+    multiple=True,
+    type=click.Choice(ONLINE_KEYS),
+    help="Replace an online key, after a break-in: what it signed is believed no more. Repeatable.",
+)
+def keys_renew(central: Path, offline: Path, rotate: tuple[str, ...], *, with_root: bool) -> None:
+    """Sign the targets anew, with the offline keys, for 30 days; a server that is started again takes them up."""
+    renew(central, offline, now=_now(), with_root=with_root, rotate=rotate)
     click.echo("signed anew: the targets and the root" if with_root else "signed anew: the targets")
+    for name in rotate:
+        click.echo(f"{name} has a new key")
 
 
 @main.group()

@@ -39,7 +39,7 @@ from central_command.signing.keys import (
 from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, fleet_path, site_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -105,21 +105,53 @@ def found(folder: Path, *, now: datetime) -> None:
     _store(central, "targets", targets, keys["targets"])
 
 
-def renew(central: Path, offline: Path, *, now: datetime, with_root: bool = False) -> None:
+def renew(
+    central: Path, offline: Path, *, now: datetime, with_root: bool = False, rotate: Collection[str] = ()
+) -> None:
     """Sign the targets anew for another lifetime, and the root with them when asked: needs the offline keys.
 
+    Args:
+        central: The repository.
+        offline: Folder of the offline keys.
+        now: The time, UTC.
+        with_root: Sign the root anew, too.
+        rotate: Online keys to replace, after a break-in: what the old ones signed is believed no more. The next
+            publication signs everything of theirs anew.
+
     Raises:
-        KeysError: A key is missing, or there is no repository.
+        KeysError: A key is missing, or there is no repository; nothing was changed.
 
     """
-    old = _newest(central, "targets", Targets)
-    _store(central, "targets", _next(old, "targets", now), read_key(offline / "targets.pem"))
-    if with_root:
+    targets, root = _newest(central, "targets", Targets), _newest(central, "root", Root)
+    targets_key, root_keys = read_key(offline / "targets.pem"), []
+    if with_root or set(rotate) & {"snapshot", "timestamp"}:
         paths = [offline / f"{name}.pem" for name in ROOT_KEYS if (offline / f"{name}.pem").exists()]
         if len(paths) < ROOT_THRESHOLD:
             message = f"{len(paths)} root keys are in {offline}, {ROOT_THRESHOLD} are needed"
             raise KeysError(message, hint="bring the keys of two places together")
-        _store(central, "root", _next(_newest(central, "root", Root), "root", now), *map(read_key, paths))
+        root_keys = [read_key(path) for path in paths]
+    fresh = {name: _fresh_key(central, name) for name in rotate}
+    for name, key in fresh.items():
+        _replace_key(root if name in root.roles else targets, name, key)
+    _store(central, "targets", _next(targets, "targets", now), targets_key)
+    if root_keys:
+        _store(central, "root", _next(root, "root", now), *root_keys)
+    for name in fresh:
+        (central / "keys" / f"{name}.new.pem").replace(central / "keys" / f"{name}.pem")
+
+
+def _fresh_key(central: Path, name: str) -> CryptoSigner:
+    path = central / "keys" / f"{name}.new.pem"
+    path.unlink(missing_ok=True)  # of a rotation that a crash cut off
+    return make_key(path)
+
+
+def _replace_key(signed: Root | Targets, role: str, key: CryptoSigner) -> None:
+    delegations = signed.delegations if isinstance(signed, Targets) else None
+    known = signed.roles[role] if isinstance(signed, Root) else ((delegations and delegations.roles) or {})[role]
+    for keyid in list(known.keyids):
+        signed.revoke_key(keyid, role)
+    signed.add_key(key.public_key, role)
 
 
 class Repository:
@@ -176,7 +208,8 @@ class Repository:
             if not target.exists():
                 write_atomically(target, content)
         old = self._published(role, Targets)
-        if old is not None and old.targets == wanted and not _is_aging(old, "targets", now):
+        stays = old is not None and old.targets == wanted and not _is_aging(old, "targets", now)
+        if old is not None and stays and self._has_signed(role, old.version, key):
             return old.version
         new = Targets(expires=_ends("targets", now), targets=wanted) if old is None else _next(old, "targets", now)
         new.targets = wanted
@@ -193,7 +226,8 @@ class Repository:
         for role in sorted(known | set(contents)):
             path = f"sites/{role.removeprefix('site-')}/rules.json"
             versions[role] = self._publish_role(role, key, {path: contents.get(role, b'{"rules": []}')}, now)
-        if old is None or set(versions) != known or _is_aging(old, "targets", now):
+        is_new = old is None or set(versions) != known or _is_aging(old, "targets", now)
+        if old is None or is_new or not self._has_signed("sites", old.version, key):
             new = Targets(expires=_ends("targets", now)) if old is None else _next(old, "targets", now)
             roles = {
                 role: DelegatedRole(role, [], 1, terminating=True, paths=[f"sites/{role.removeprefix('site-')}/*"])
@@ -210,18 +244,26 @@ class Repository:
         snapshot, timestamp = self._published("snapshot", Snapshot), self._timestamp()
         wanted = {name: MetaFile(version) for name, version in versions.items()}
         changed = snapshot is None or snapshot.meta != wanted or _is_aging(snapshot, "snapshot", now)
+        changed = changed or not self._has_signed(
+            "snapshot", snapshot.version if snapshot else 0, self._keys["snapshot"]
+        )
         if snapshot is None or changed:
             fresh = Snapshot(expires=_ends("snapshot", now)) if snapshot is None else _next(snapshot, "snapshot", now)
             fresh.meta = wanted
             _store(self.folder, "snapshot", fresh, self._keys["snapshot"])
             snapshot = fresh
-        if not changed and timestamp is not None and not _is_aging(timestamp, "timestamp", now):
+        stays = timestamp is not None and not changed and not _is_aging(timestamp, "timestamp", now)
+        if stays and _is_signed_by(self.folder / "metadata" / "timestamp.json", self._keys["timestamp"]):
             return False
         later = Timestamp(expires=_ends("timestamp", now)) if timestamp is None else _next(timestamp, "timestamp", now)
         later.snapshot_meta = MetaFile(snapshot.version)
         content = _signed(later, self._keys["timestamp"])
         write_atomically(self.folder / "metadata" / "timestamp.json", content)
         return True
+
+    def _has_signed(self, role: str, version: int, key: CryptoSigner) -> bool:
+        """Tell whether this version was signed by the key of today: what a replaced key signed is believed no more."""
+        return _is_signed_by(_file(self.folder, role, version), key)
 
     def _timestamp(self) -> Timestamp | None:
         path = self.folder / "metadata" / "timestamp.json"
@@ -242,6 +284,10 @@ class Repository:
                 return None
             version = meta.version
         return _read(_file(self.folder, role, version), kind)
+
+
+def _is_signed_by(path: Path, key: CryptoSigner) -> bool:
+    return key.public_key.keyid in Metadata.from_file(str(path)).signatures
 
 
 def _ends(role: str, now: datetime) -> datetime:

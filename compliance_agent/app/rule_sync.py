@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from compliance_agent.adapters.control_plane.exchange import Address
 from compliance_agent.adapters.synced_rules import Checked, read_checked, synced_folder, write_active, write_checked
@@ -37,6 +37,14 @@ def signed_rules_of(settings: Settings) -> SignedRules | None:
     return SignedRules(folder, address, control_plane.token_file, settings.site_id)
 
 
+class Source(Protocol):
+    """Where rules come from."""
+
+    def look(self, *, now: datetime) -> Look:
+        """Look whether there are new rules. Never raises."""
+        ...
+
+
 @dataclass
 class RuleSync:
     """Looks for rules when it is time. Not thread-safe.
@@ -51,7 +59,7 @@ class RuleSync:
     """
 
     state_dir: Path
-    rules: SignedRules
+    rules: Source
     interval_s: float
     events: Events
     rng: Random
