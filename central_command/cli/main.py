@@ -26,12 +26,12 @@ from central_command.api.app import make_app
 from central_command.api.publisher import Publisher
 from central_command.api.requests import Services
 from central_command.api.serve import Server
+from central_command.cli.keys import keys
 from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
 from central_command.flywheel.stages import StagePolicy
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
-from central_command.signing.keys import ONLINE_KEYS
-from central_command.signing.repository import Repository, found, renew
+from central_command.signing.repository import Repository
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
 from central_command.store.backup import back_up
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from central_command.flywheel.stages import Step
-    from central_command.store.fold import Folded
+    from central_command.store.folded import Folded
 
 FOLD_EVERY_S: Final = 1.0
 PUBLISH_EVERY_S: Final = 5.0
@@ -304,42 +304,6 @@ def site_token(where: _Where, site_id: str, hours: float, signing: Path | None) 
 
 
 @main.group()
-def keys() -> None:
-    """The keys that sign rules."""
-
-
-@keys.command("init")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def keys_init(folder: Path) -> None:
-    """Make all keys, the root and the first targets in a new FOLDER. Do it once, on a machine that you trust."""
-    found(folder, now=_now())
-    click.echo(
-        f"{folder / 'offline'}: take root-1, root-2 and root-3 to three places, targets to a fourth; two roots make"
-        f" a new root.\n  Then remove this folder: a server that has one of these keys refuses to start.\n"
-        f"{folder / 'central'}: goes to the server, for its user alone: central-command serve --signing FOLDER.\n"
-        "The targets live 30 days, the root a year: central-command keys renew CENTRAL --offline FOLDER in time."
-    )
-
-
-@keys.command("renew")
-@click.argument("central", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option("--offline", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
-@click.option("--root", "with_root", is_flag=True, help="The root, too: needs two of its keys.")
-@click.option(
-    "--rotate",
-    multiple=True,
-    type=click.Choice(ONLINE_KEYS),
-    help="Replace an online key, after a break-in: what it signed is believed no more. Repeatable.",
-)
-def keys_renew(central: Path, offline: Path, rotate: tuple[str, ...], *, with_root: bool) -> None:
-    """Sign the targets anew, with the offline keys, for 30 days; a server that is started again takes them up."""
-    renew(central, offline, now=_now(), with_root=with_root, rotate=rotate)
-    click.echo("signed anew: the targets and the root" if with_root else "signed anew: the targets")
-    for name in rotate:
-        click.echo(f"{name} has a new key")
-
-
-@main.group()
 def rules() -> None:
     """What the rules do."""
 
@@ -387,6 +351,9 @@ def recount(where: _Where, mode: str) -> None:
     click.echo("repaired" if found and mode == "repair" else f"{len(found)} rules differ")
     if found and mode == "check":
         sys.exit(2)
+
+
+main.add_command(keys)
 
 
 def _actor() -> str:

@@ -16,8 +16,9 @@ from compliance_agent.adapters.evidence_key import read_key
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, read_checked, synced_folder
 from compliance_agent.adapters.version import version
-from compliance_agent.app.assemble import load_content, state_path
+from compliance_agent.app.assemble import state_path
 from compliance_agent.app.channels import channel_names
+from compliance_agent.app.content import load_content
 from compliance_agent.app.evidence import key_store
 from compliance_agent.cli.common import refuse_both, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
-    from compliance_agent.app.assemble import Content
+    from compliance_agent.app.content import Content
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
 

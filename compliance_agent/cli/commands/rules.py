@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.app.assemble import load_content
+from compliance_agent.app.content import load_content
 from compliance_agent.cli.commands import rules_lint, rules_replay, rules_sync, rules_test
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
@@ -16,7 +16,7 @@ from compliance_agent.domain.text import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from compliance_agent.app.assemble import Content
+    from compliance_agent.app.content import Content
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.rule import Rule
 

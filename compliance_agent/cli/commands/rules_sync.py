@@ -9,7 +9,7 @@ import click
 
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.synced_rules import read_checked
-from compliance_agent.app.assemble import load_content
+from compliance_agent.app.content import load_content
 from compliance_agent.app.rule_sync import RuleSync, signed_rules_of
 from compliance_agent.cli.common import ProgressEvents, config_option, settings_for
 from compliance_agent.cli.exits import Exit
