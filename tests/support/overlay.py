@@ -29,6 +29,9 @@ from tests.support.sshd import make_key, public_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_PYTHON: Final = str(Path(sys.executable).resolve())
+"""Without the virtual environment, which may lie where a machine has a folder of its own, as in /tmp."""
+
 LOGIN_RECORDS: Final = frozenset({"/var/log/lastlog", "/var/log/wtmp", "/var/log/btmp", "/run/utmp"})
 """What the SSH server itself writes at each login."""
 
@@ -312,7 +315,7 @@ back.join()
 def serve_inside(machine: OverlayMachine, port: int) -> Iterator[OverlayMachine]:
     """Reach the SSH server that listens on a port inside; yields the machine with that address."""
     work = machine.folder / "machine"
-    command = [*_enter(machine.init_pid, work), sys.executable, "-I", "-S", "-c", _RELAY, str(port)]
+    command = [*_enter(machine.init_pid, work), _PYTHON, "-I", "-S", "-c", _RELAY, str(port)]
     listener = _Listener(command, machine.folder / "relay.log")
     key = public_key(machine.folder / "host_key")
     known_hosts = machine.folder / f"known_hosts-{listener.port}"
@@ -328,7 +331,7 @@ def _boot(folder: Path, base: str) -> subprocess.Popen[bytes]:
     flags = ["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     with (folder / "base.sh").open("rb") as script, (folder / "boot.log").open("wb") as log:
         unshare = subprocess.Popen(
-            ["unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(folder / "machine"), sys.executable],
+            ["unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(folder / "machine"), _PYTHON],
             stdin=script,
             stdout=subprocess.PIPE,
             stderr=log,
