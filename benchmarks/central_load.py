@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from central_command.postgres.server import PostgresServer
-    from central_command.store.fold import Folded
+    from central_command.store.folded import Folded
 
 WRITERS: Final = 8
 RULES: Final = 50

@@ -39,6 +39,7 @@ python3Packages.buildPythonApplication {
     requests
     rich
     structlog
+    tuf
     tzdata
   ];
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from central_command.api import enrolment, reports
+from central_command.api import enrolment, reports, sync
 from central_command.api.problems import Problem, unavailable
 from central_command.errors import DatabaseError
 
@@ -32,6 +32,7 @@ def make_app(services: Services) -> Starlette:
             Route("/agent/telemetry", reports.telemetry, methods=["POST"]),
             Route("/agent/evidence", reports.evidence_entries, methods=["POST"]),
             Route("/agent/checkin", reports.checkin, methods=["POST"]),
+            Route("/agent/sync/{path:path}", sync.sync, methods=["GET"]),
             Route("/health", _health, methods=["GET"]),
         ],
         exception_handlers={

@@ -59,4 +59,7 @@ def _enrol(services: Services, asked: _Enrolment) -> dict[str, str]:
             )
     except RefusedError as error:
         raise unauthorized(str(error)) from error
-    return {"site_id": caller.site_id, "appliance_id": caller.appliance_id, "credential": credential}
+    answer = {"site_id": caller.site_id, "appliance_id": caller.appliance_id, "credential": credential}
+    if services.publisher is not None:
+        answer["trusted_root"] = services.publisher.repository.trusted_root().decode()
+    return answer

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from central_command.api.publisher import Publisher
     from central_command.store.access import Caller
     from central_command.store.database import Database
 
@@ -35,7 +36,7 @@ _CALLERS_MAX: Final = 100_000
 RATES: Final = {
     "checkin": Rate(burst=10, per_s=0.5),
     "evidence": Rate(burst=60, per_s=2),
-    "sync": Rate(burst=10, per_s=0.5),
+    "sync": Rate(burst=60, per_s=1),
     "telemetry": Rate(burst=60, per_s=2),
 }
 """Requests of one appliance on one route. A backlog of 20,000 reports is 200 batches: under two minutes."""
@@ -59,6 +60,7 @@ class Services:
         monotonic_s: Seconds that never go back.
         new_id: Draws a UUIDv7, text.
         body_timeout_s: Longest time that the body of a request may take.
+        publisher: What publishes rules; ``None`` where this server does not.
 
     """
 
@@ -66,6 +68,7 @@ class Services:
     now: Callable[[], datetime]
     monotonic_s: Callable[[], float]
     new_id: Callable[[], str]
+    publisher: Publisher | None = None
     limiter: RateLimiter = field(default_factory=RateLimiter)
     body_timeout_s: float = 60.0
     callers: dict[str, tuple[Caller, float]] = field(default_factory=dict)

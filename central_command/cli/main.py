@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -17,16 +18,20 @@ from typing import TYPE_CHECKING, Final
 import click
 import psycopg
 import structlog
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
 from central_command.api.app import make_app
+from central_command.api.publisher import Publisher
 from central_command.api.requests import Services
 from central_command.api.serve import Server
+from central_command.cli.keys import keys
 from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
 from central_command.flywheel.stages import StagePolicy
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
+from central_command.signing.repository import Repository
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
 from central_command.store.backup import back_up
@@ -36,7 +41,7 @@ from central_command.store.database import Database
 from central_command.store.fold import DURABLE_AFTER, fold
 from central_command.store.ids import new_id
 from central_command.store.migrate import migrate as run_migrations
-from central_command.store.promoter import Promoter, audit
+from central_command.store.promoter import CHANNEL, Promoter, audit
 from central_command.store.telemetry import keep_partitions
 from compliance_agent.errors import InputError
 
@@ -44,10 +49,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from central_command.flywheel.stages import Step
-    from central_command.store.fold import Folded
+    from central_command.store.folded import Folded
 
 FOLD_EVERY_S: Final = 1.0
+PUBLISH_EVERY_S: Final = 5.0
+"""Longest wait between two looks at what is served; a change that is announced is published at once."""
 _PARTITIONS_EVERY_S: Final = 3_600.0
+_STAGES: Final = StagePolicy(shadow_time=timedelta(days=7))
 _log = structlog.get_logger(__name__)
 
 
@@ -112,8 +120,13 @@ class _Where:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; TLS is the proxy's.")
 @click.option("--port", default=8480, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--durable-after", "durable_s", default=DURABLE_AFTER.total_seconds(), help="Seconds a fix has to hold.")
+@click.option(
+    "--signing",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the online keys and the signed rules (central-command keys init); without it none are served.",
+)
 @click.pass_obj
-def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
+def serve(where: _Where, host: str, port: int, durable_s: float, signing: Path | None) -> None:
     """Answer appliances, fold what they report, and move rules from stage to stage."""
     log_plainly()
     stop = threading.Event()
@@ -122,7 +135,13 @@ def serve(where: _Where, host: str, port: int, durable_s: float) -> None:
     with ExitStack() as stack:
         conninfo = where.open(stack)
         database = stack.enter_context(Database(conninfo))
-        services = Services(database=database, now=_now, monotonic_s=time.monotonic, new_id=new_id)
+        publisher = None if signing is None else Publisher(Repository(signing), database, _STAGES.canary_shares)
+        services = Services(database=database, now=_now, monotonic_s=time.monotonic, new_id=new_id, publisher=publisher)
+        if publisher is not None:
+            publisher.publish(now=_now())
+            threading.Thread(
+                target=_publish_until, args=(stop, conninfo, publisher), name="publish", daemon=True
+            ).start()
         folder = threading.Thread(
             target=_fold_until, args=(stop, conninfo, timedelta(seconds=durable_s)), name="fold", daemon=True
         )
@@ -148,7 +167,7 @@ def log_plainly() -> None:
 
 def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) -> None:
     """Fold once a second, at most; while the database is away, try again."""
-    promoter = Promoter(PromotionPolicy(), StagePolicy(shadow_time=timedelta(days=7)), new_id)
+    promoter = Promoter(PromotionPolicy(), _STAGES, new_id)
     while not stop.is_set():
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -176,6 +195,22 @@ def _fold_on(
         folded = fold(connection, now=now, durable_after=durable_after, then=move)
         if not (folded and folded.rows):
             stop.wait(FOLD_EVERY_S)
+
+
+def _publish_until(stop: threading.Event, conninfo: str, publisher: Publisher) -> None:
+    """Publish when rules change, and now and then for what ages or was changed past us; trouble is told."""
+    while not stop.is_set():
+        try:
+            with psycopg.connect(conninfo, autocommit=True) as listener:
+                listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                while not stop.is_set():
+                    if publisher.publish(now=_now()):
+                        _log.info("rules.published")
+                    for _ in listener.notifies(timeout=PUBLISH_EVERY_S, stop_after=1):
+                        pass
+        except (CentralError, psycopg.Error, OSError) as error:
+            _log.error("publish.failed", error=str(error))
+            stop.wait(PUBLISH_EVERY_S)
 
 
 def _tell(moved: Sequence[tuple[str, Step]]) -> None:
@@ -247,9 +282,15 @@ def add_site(where: _Where, site_id: str, name: str) -> None:
 @sites.command("token")
 @click.argument("site_id")
 @click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(0.1, 24), help="How long it is valid.")
+@click.option(
+    "--signing",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the signed rules: print the fingerprint of their root, too, for enroll --root-sha256.",
+)
 @click.pass_obj
-def site_token(where: _Where, site_id: str, hours: float) -> None:
-    """Print a token with which one appliance of the site can enrol, once."""
+def site_token(where: _Where, site_id: str, hours: float, signing: Path | None) -> None:
+    """Print a token with which one appliance can enrol, once; with --signing the fingerprint of the root below."""
+    fingerprint = "" if signing is None else hashlib.sha256(Repository(signing).trusted_root()).hexdigest()
     with ExitStack() as stack, where.database(stack).fleet() as connection:
         if connection.execute("SELECT 1 FROM sites WHERE site_id = %s", (site_id,)).fetchone() is None:
             message = f"there is no site {site_id}"
@@ -258,6 +299,8 @@ def site_token(where: _Where, site_id: str, hours: float) -> None:
         token = issue_enrolment_token(connection, site_id=site_id, created_by=_actor(), now=_now(), valid_for=valid_for)
         audit(connection, new_id(), actor=_actor(), what="enrolment_token", subject=site_id, site_id=site_id)
     click.echo(token)
+    if fingerprint:
+        click.echo(fingerprint)
 
 
 @main.group()
@@ -308,6 +351,9 @@ def recount(where: _Where, mode: str) -> None:
     click.echo("repaired" if found and mode == "repair" else f"{len(found)} rules differ")
     if found and mode == "check":
         sys.exit(2)
+
+
+main.add_command(keys)
 
 
 def _actor() -> str:

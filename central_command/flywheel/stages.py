@@ -5,10 +5,9 @@ Each step has a reason, and each is taken by ``advance`` alone, whoever asks: a 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from central_command.flywheel.promotion import Scope
 from central_command.flywheel.sequential import CanaryTest, CanaryVerdict, DecayTest
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from central_command.flywheel.promotion import Judgement
-
-_SHARES: Final = 10_000
 
 
 class Stage(StrEnum):
@@ -184,13 +181,3 @@ def _from_enabled(standing: Standing, policy: StagePolicy) -> Step | None:
         f"it stopped working: {standing.failures} of {standing.successes + standing.failures} runs since it was"
         f" enabled failed or relapsed (decay {standing.decay:.1f} of {policy.decay.limit:g})",
     )
-
-
-def in_canary(rule_id: str, site_id: str, appliance_id: str, share: float) -> bool:
-    """Tell whether an appliance belongs to the share that acts on a rule in canary.
-
-    A hash of rule and appliance decides: the same appliance always, other appliances for each rule, and who was in a
-    smaller share is in a larger one.
-    """
-    digest = hashlib.sha256(f"{rule_id}\n{site_id}\n{appliance_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % _SHARES < round(share * _SHARES)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from central_command.flywheel.promotion import Judgement, PromotionPolicy
     from central_command.flywheel.stages import StagePolicy, Step
-    from central_command.store.fold import Folded, RuleRuns
+    from central_command.store.folded import Folded, RuleRuns
 
 CHANNEL: Final = "central_rules"
 """Who listens here learns that the served rules changed."""

@@ -13,28 +13,25 @@ from typing import TYPE_CHECKING, Final
 from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.ids import SystemIds
 from compliance_agent.adapters.kill_switch import FileKillSwitch
-from compliance_agent.adapters.rule_files import builtin_rules_path, load_rule_files
-from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.store.memory import MemoryStore
 from compliance_agent.adapters.store.read_only import open_read_only
 from compliance_agent.adapters.store.rows import DEFAULT_LIMITS
 from compliance_agent.adapters.store.sqlite import SqliteStore
+from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, synced_folder
 from compliance_agent.adapters.version import version
 from compliance_agent.app.alert_worker import AlertWorker
 from compliance_agent.app.channels import channels_of, uplink_of
+from compliance_agent.app.content import load_content
 from compliance_agent.app.evidence import ensure_key, key_store, make_recorder
-from compliance_agent.app.long_lived import long_lived
 from compliance_agent.app.outbox_worker import OutboxWorker
 from compliance_agent.app.reporting import TelemetryReporter, heartbeat
-from compliance_agent.app.settings import catalogue_problems
+from compliance_agent.app.rule_sync import RuleSync, signed_rules_of
 from compliance_agent.app.transports import close_transports, connects_as, make_transports
 from compliance_agent.domain.evidence.drafts import restored_draft
 from compliance_agent.domain.gate import horizon_s
-from compliance_agent.domain.rule import RuleSource
 from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.domain.timeline import place
 from compliance_agent.domain.turn_end import Attachments
-from compliance_agent.engine.admission import admit
 from compliance_agent.engine.context import Engine, Limits
 from compliance_agent.engine.evidence import EvidenceReporter
 from compliance_agent.engine.notices import tell_ending_waivers
@@ -42,8 +39,7 @@ from compliance_agent.engine.pause_file import note_pause_file
 from compliance_agent.engine.ports import NoKillSwitch
 from compliance_agent.engine.recover import interrupt_unfinished
 from compliance_agent.engine.reporter import Reporters
-from compliance_agent.errors import InputError, StoreError
-from compliance_agent.wire.rule_document import merge_rules
+from compliance_agent.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,11 +49,10 @@ if TYPE_CHECKING:
     from compliance_agent.adapters.store.reads import Reader
     from compliance_agent.adapters.store.rows import Limits as StoreLimits
     from compliance_agent.adapters.store.rows import Restoration
+    from compliance_agent.app.content import Content
+    from compliance_agent.app.control_plane_settings import ControlPlaneSettings
     from compliance_agent.app.settings import Settings
-    from compliance_agent.domain.catalogue import Catalogue
     from compliance_agent.domain.outcome import Attempt
-    from compliance_agent.domain.rule import QuarantinedRule
-    from compliance_agent.domain.rule_set import RuleSet
     from compliance_agent.engine.ports import Events, Transport
     from compliance_agent.engine.reporter import Reporter
     from compliance_agent.wire.evidence.entry import Sealed
@@ -80,35 +75,6 @@ class Access(Enum):
     """Change what is there, beside the one process that runs turns."""
     TURNS = "turns"
     """Be the one process that runs turns; a second one is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What the appliance can do: runbooks, admitted rules, and rules set aside."""
-
-    catalogue: Catalogue
-    rules: RuleSet
-    quarantined: tuple[QuarantinedRule, ...]
-
-
-@long_lived()
-def load_content(settings: Settings) -> Content:
-    """Read runbooks and rules and judge them against each other.
-
-    Raises:
-        InputError: A file is malformed, or the settings name what is not there. A rule that is
-            merely unusable is quarantined instead.
-
-    """
-    catalogue = load_catalogue([builtin_runbooks_path(), *settings.runbook_paths])
-    problems = catalogue_problems(settings, catalogue)
-    if problems:
-        raise InputError(problems)
-    local, bad_local = load_rule_files(settings.rule_paths, RuleSource.LOCAL)
-    builtin, bad_builtin = load_rule_files([builtin_rules_path()], RuleSource.BUILTIN)
-    merged, replaced = merge_rules([*local, *builtin], [*bad_local, *bad_builtin])
-    rules, refused = admit(merged, catalogue)
-    return Content(catalogue, rules, (*bad_local, *bad_builtin, *replaced, *refused))
 
 
 def state_path(settings: Settings) -> Path:
@@ -142,6 +108,7 @@ class Agent:
     _sending_rests_at: datetime | None = None
     _snapshot_failed_at: datetime | None = None
     _decisions_rest_at: datetime | None = None
+    _sync: tuple[ControlPlaneSettings, RuleSync] | None = None
 
     def recover(self, now: datetime) -> tuple[Attempt, ...]:
         """End what a crash left unfinished as ``interrupted``; it is detected afresh, never blindly repeated."""
@@ -185,6 +152,19 @@ class Agent:
         worker = OutboxWorker(self.store, uplink, SystemClock(), SystemRandom(), policy=control_plane.policy())
         if worker.send_due(keep_going).store_failed:
             self._sending_rests_at = now
+
+    def sync_rules(self, now: datetime) -> None:
+        """Look for rules of the control plane where it is time. Never raises; the last good ones stay in force."""
+        control_plane, state_dir = self.settings.control_plane, self.settings.state_dir
+        if control_plane is None or state_dir is None or not (synced_folder(state_dir) / TRUSTED_ROOT).exists():
+            return
+        if self._sync is None or self._sync[0] != control_plane:
+            rules = signed_rules_of(self.settings)
+            if rules is None:
+                return
+            events, interval_s = self.engine.events, control_plane.sync_interval_s
+            self._sync = (control_plane, RuleSync(state_dir, rules, interval_s, events, SystemRandom()))
+        self._sync[1].look_if_due(now)
 
     def _beat(self, store: SqliteStore, now: datetime) -> None:
         try:

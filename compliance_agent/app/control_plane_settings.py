@@ -31,6 +31,12 @@ class ControlPlaneSettings(Model):
     )
     timeout_s: int = Field(default=30, ge=1, le=300, description="For one batch, from connecting to the answer's end.")
     heartbeat_interval_s: int = Field(default=60, ge=10, le=86_400, description="Between two signs of life.")
+    sync_rules: bool = Field(
+        default=True, description="Take up signed rules from the control plane, once a root is pinned (enroll)."
+    )
+    sync_interval_s: int = Field(
+        default=45, ge=10, le=86_400, description="Between two looks for rules, a tenth more or less."
+    )
     batch_rows_max: int = Field(
         default=_POLICY.batch_rows_max, ge=1, le=1_000, description="Most entries in one batch."
     )

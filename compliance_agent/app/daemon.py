@@ -2,7 +2,7 @@
 
 A slow or dead target never delays another: every target has at most one turn in flight, in a pool
 of workers, and a turn that outlasts its interval is followed by the next one at once. A slow alert
-channel or control plane delays no turn either: housekeeping and sending have threads of their own.
+channel or control plane delays no turn either: housekeeping, sending and syncing have threads of their own.
 A stop lets what has begun finish, and begins nothing more.
 """
 
@@ -123,6 +123,7 @@ class Daemon:
             once more at the end: delivers alerts, prunes.
         sending: The same for reports to the control plane, so that a slow one delays no alert; not at the end,
             since what waits is on the disk.
+        syncing: The same for rules from the control plane.
         reload: Returns new work when the settings changed, else ``None``; errors are its own affair.
 
     """
@@ -136,6 +137,7 @@ class Daemon:
     after_turn: Callable[[Turn], None] = lambda _turn: None
     housekeeping: Callable[[datetime], None] = lambda _now: None
     sending: Callable[[datetime], None] = lambda _now: None
+    syncing: Callable[[datetime], None] = lambda _now: None
     reload: Callable[[], Work | None] = lambda: None
     _stopping: bool = False
     _pause: threading.Event = field(default_factory=threading.Event)
@@ -158,6 +160,7 @@ class Daemon:
         with (
             ThreadPoolExecutor(1, thread_name_prefix="house") as house,
             ThreadPoolExecutor(1, thread_name_prefix="sender") as sender,
+            ThreadPoolExecutor(1, thread_name_prefix="syncer") as syncer,
             ThreadPoolExecutor(self.work.schedule.workers, thread_name_prefix="turn") as pool,
         ):
             while not self._stopping and (slots or not once):
@@ -166,6 +169,7 @@ class Daemon:
                     next_check_s = now_s + _RELOAD_CHECK_S
                     self._start_chore("housekeeping", self._keep_house, house)
                     self._start_chore("sending", self._send, sender)
+                    self._start_chore("syncing", self._sync, syncer)
                     slots = slots if once else self._take_up_changes(slots)
                 self._start_due(pool, slots, now_s, once=once)
                 slots = {name: slot for name, slot in slots.items() if not slot.is_over}
@@ -250,6 +254,9 @@ class Daemon:
 
     def _send(self) -> None:
         self._do("sending", self.sending)
+
+    def _sync(self) -> None:
+        self._do("syncing", self.syncing)
 
     def _do(self, name: str, chore: Callable[[datetime], None]) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from compliance_agent.adapters.synced_rules import active_path
 from compliance_agent.adapters.target_files import managed_targets_path
 from compliance_agent.app.assemble import rebuild
 from compliance_agent.app.daemon import Schedule, Work
@@ -21,7 +22,7 @@ _FIXED: Final = ("state_dir", "log", "schedule.workers", "alerts.repeat_s", "out
 
 
 class Reloader:
-    """Watches the settings file, the managed targets, and local rules and runbooks, by time and size."""
+    """Watches the settings file, the managed targets, local rules and runbooks, and synced rules, by time and size."""
 
     def __init__(self, settings: Settings, agent: Agent) -> None:
         """Remember how the files look now."""
@@ -71,7 +72,7 @@ class Reloader:
         files = [Path(self._settings.source), *self._settings.rule_paths, *self._settings.runbook_paths]
         files += self._settings.known_hosts_paths
         if self._settings.state_dir is not None:
-            files.append(managed_targets_path(self._settings.state_dir))
+            files += [managed_targets_path(self._settings.state_dir), active_path(self._settings.state_dir)]
         return tuple(_stamp(file) for path in files for file in _files_of(path))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compliance_agent.adapters.input_files import read_input
-from compliance_agent.app.assemble import load_content
+from compliance_agent.app.content import load_content
 from compliance_agent.app.long_lived import long_lived
 from compliance_agent.cli.common import settings_for
 from compliance_agent.domain.rule import RuleSource

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from central_command.flywheel.evidence import Tally
 from central_command.flywheel.promotion import PatternRecord, PromotionPolicy, Scope, judge
 from central_command.flywheel.sequential import CanaryTest, CanaryVerdict, DecayTest
-from central_command.flywheel.stages import Hand, Stage, StagePolicy, Standing, advance, in_canary
+from central_command.flywheel.stages import Hand, Stage, StagePolicy, Standing, advance
+from compliance_agent.domain.serving import in_canary
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROMOTION = PromotionPolicy()

@@ -17,7 +17,7 @@ from tests.support.central import NOW, add_runbook, add_site, execution, report,
 if TYPE_CHECKING:
     import psycopg
 
-    from central_command.store.fold import Folded
+    from central_command.store.folded import Folded
 
 _LATER = NOW + DURABLE_AFTER + timedelta(seconds=1)
 _RULE = rule_id_of("LIN-SSH-001", "linux", "LIN-SSH-001")

@@ -10,9 +10,8 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from compliance_agent.adapters.alert_channels.addresses import is_here
-from compliance_agent.adapters.credentials import CredentialReader
-from compliance_agent.adapters.deadline import Deadline
-from compliance_agent.adapters.http_line import Line, LineAdapter, retry_after_s
+from compliance_agent.adapters.control_plane.exchange import Address, bearer, exchange, read_at_most
+from compliance_agent.adapters.http_line import retry_after_s
 from compliance_agent.domain.outbox import OutboxClass
 from compliance_agent.domain.scrub import scrub
 from compliance_agent.domain.text import one_line
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from compliance_agent.adapters.control_plane.exchange import Exchange
     from compliance_agent.domain.outbox import OutboxEntry
 
 REPORT_PATHS: Final = {
@@ -34,7 +34,6 @@ REPORT_PATHS: Final = {
 """A route for each class, so that a backlog of one never stands in the way of another."""
 ANSWER_MAX_BYTES: Final = 1_048_576
 _REFUSAL_MAX_BYTES: Final = 2_048
-_CHUNK_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,54 +77,39 @@ class HttpsUplink:
         The class of the first entry says which route it takes; the sender puts one class into a batch.
         """
         try:
-            token = CredentialReader().read_password(self.token_file, purpose="control plane token").reveal()
+            authorization = bearer(self.token_file)
         except CredentialError as error:
             return Answer(None, str(error))
-        if not all("!" <= letter <= "~" for letter in token):
-            # Checked here, since the HTTP library's own error would quote the token.
-            return Answer(None, f"the control plane token {self.token_file} holds what no token may hold")
         headers = {
-            "Authorization": f"Bearer {token}",
+            "Authorization": authorization,
             "Content-Type": "application/json",
             "Idempotency-Key": batch_key(entries),
         }
         body = write_batch(entries, site_id=self.site_id, appliance_id=self.appliance_id, sent_at=sent_at)
-        line = Line()
-        with line, requests.Session() as session, Deadline(self.deadline_s, line.current) as limit:
-            session.trust_env = False  # neither proxies nor .netrc nor another CA file from the environment
-            for prefix in ("https://", "http://"):
-                session.mount(prefix, LineAdapter(line))
+        address = Address(self.url, self.ca_file, self.connect_timeout_s, self.deadline_s)
+        with exchange(address) as line:
             try:
-                answer = self._post(session, REPORT_PATHS[entries[0].kind], body, headers)
+                answer = _post(line, REPORT_PATHS[entries[0].kind], body, headers)
             except (requests.RequestException, HTTPError, OSError) as error:
                 answer = _no_answer(error)
         # An answer that was cut off can still look like one.
-        return Answer(None, f"no answer within {self.deadline_s:g} s") if limit.passed else answer
+        return Answer(None, f"no answer within {self.deadline_s:g} s") if line.is_over else answer
 
-    def _post(self, session: requests.Session, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        with session.post(
-            self.url.rstrip("/") + path,
-            data=body,
-            headers=headers,
-            timeout=(self.connect_timeout_s, self.connect_timeout_s),
-            verify=self.ca_file if self.ca_file is not None else True,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            status, wish = response.status_code, retry_after_s(response.headers)
-            if not requests.codes.ok <= status < requests.codes.multiple_choices:
-                said = response.raw.read(_REFUSAL_MAX_BYTES, decode_content=False).decode("utf-8", "replace")
-                words = one_line(scrub(" ".join(said.split()))[:300])
-                return Answer(status, f"answered {status}{': ' if words else ''}{words}", retry_after_s=wish)
-            content = b""
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                content += chunk
-                if len(content) > ANSWER_MAX_BYTES:
-                    return Answer(None, f"the answer has more than {ANSWER_MAX_BYTES} bytes", retry_after_s=wish)
-        try:
-            return Answer(status, entries=read_answer(content, source="the answer"), retry_after_s=wish)
-        except InputError as error:
-            return Answer(None, scrub(error.message)[:300], retry_after_s=wish)
+
+def _post(line: Exchange, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+    with line.ask("POST", path, body=body, headers=headers) as response:
+        status, wish = response.status_code, retry_after_s(response.headers)
+        if not requests.codes.ok <= status < requests.codes.multiple_choices:
+            said = response.raw.read(_REFUSAL_MAX_BYTES, decode_content=False).decode("utf-8", "replace")
+            words = one_line(scrub(" ".join(said.split()))[:300])
+            return Answer(status, f"answered {status}{': ' if words else ''}{words}", retry_after_s=wish)
+        content = read_at_most(response, ANSWER_MAX_BYTES)
+    if content is None:
+        return Answer(None, f"the answer has more than {ANSWER_MAX_BYTES} bytes", retry_after_s=wish)
+    try:
+        return Answer(status, entries=read_answer(content, source="the answer"), retry_after_s=wish)
+    except InputError as error:
+        return Answer(None, scrub(error.message)[:300], retry_after_s=wish)
 
 
 def _no_answer(error: Exception) -> Answer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.app.assemble import load_content
+from compliance_agent.app.content import load_content
 from compliance_agent.app.settings import load_settings
 from compliance_agent.cli.common import config_option, settings_for
 from compliance_agent.cli.exits import Exit

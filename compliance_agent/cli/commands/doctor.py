@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from compliance_agent.adapters.clock import SystemClock
 from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.evidence_key import read_key
 from compliance_agent.adapters.store.read_only import open_read_only
+from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, read_checked, synced_folder
 from compliance_agent.adapters.version import version
-from compliance_agent.app.assemble import load_content, state_path
+from compliance_agent.app.assemble import state_path
 from compliance_agent.app.channels import channel_names
+from compliance_agent.app.content import load_content
 from compliance_agent.app.evidence import key_store
 from compliance_agent.cli.common import refuse_both, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
@@ -27,10 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compliance_agent.adapters.store.evidence_reads import EvidenceStatus
-    from compliance_agent.app.assemble import Content
+    from compliance_agent.app.content import Content
     from compliance_agent.app.settings import Settings
     from compliance_agent.domain.json_value import JsonValue
 
+_RULES_OLD = timedelta(hours=1)
 _FREE_BYTES_MIN = 256 * 1024 * 1024
 _TOOLS = ("timeout", "head", "tail", "sed", "grep")
 
@@ -84,6 +89,7 @@ def _look(config: Path | None, *, local: bool) -> Iterator[Finding]:
     yield from _content(content)
     yield from _credentials(settings)
     yield from _host_keys(settings)
+    yield from _synced(settings, SystemClock().now())
     if settings.state_dir is not None:
         yield from _state(settings)
         yield from _channels(settings)
@@ -124,6 +130,33 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
             reader.read_password(settings.control_plane.token_file, purpose="control plane token")
         except ComplianceAgentError as error:
             yield Finding("error", f"control plane: {error.message}", error.hint)
+
+
+def _synced(settings: Settings, now: datetime) -> Iterator[Finding]:
+    control_plane, state_dir = settings.control_plane, settings.state_dir
+    if control_plane is None or state_dir is None or not control_plane.sync_rules:
+        return
+    if not (synced_folder(state_dir) / TRUSTED_ROOT).exists():
+        yield Finding(
+            "warning",
+            "no root for rules of the control plane is pinned: none are taken",
+            "enrol: compliance-agent enroll, or say control_plane.sync_rules: false",
+        )
+        return
+    checked = read_checked(state_dir)
+    if checked is None or not checked.good_at:
+        trouble = f": {checked.trouble}" if checked and checked.trouble else ""
+        yield Finding("warning", f"the control plane's rules were never seen{trouble}", "compliance-agent rules sync")
+        return
+    age = now - datetime.fromisoformat(checked.good_at)
+    if checked.trouble and age > _RULES_OLD:
+        yield Finding(
+            "warning",
+            f"the control plane's rules are of {checked.good_at}: {checked.trouble}",
+            "the last good rules stay in force; compliance-agent rules sync tries again",
+        )
+        return
+    yield Finding("ok", f"rules of the control plane: state {checked.version}, up to date at {checked.good_at}")
 
 
 def _host_keys(settings: Settings) -> Iterator[Finding]:

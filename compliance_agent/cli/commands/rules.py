@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compliance_agent.app.assemble import load_content
-from compliance_agent.cli.commands import rules_lint, rules_replay, rules_test
+from compliance_agent.app.content import load_content
+from compliance_agent.cli.commands import rules_lint, rules_replay, rules_sync, rules_test
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
@@ -16,11 +16,12 @@ from compliance_agent.domain.text import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from compliance_agent.app.assemble import Content
+    from compliance_agent.app.content import Content
     from compliance_agent.domain.json_value import JsonValue
+    from compliance_agent.domain.rule import Rule
 
 
-@click.group("rules", help="List, lint, test and replay the rules.")
+@click.group("rules", help="List, lint, test, replay and sync the rules.")
 def command() -> None:
     """Group of commands about rules."""
 
@@ -28,6 +29,7 @@ def command() -> None:
 command.add_command(rules_lint.command)
 command.add_command(rules_test.command)
 command.add_command(rules_replay.command)
+command.add_command(rules_sync.command)
 
 
 @command.command("list", help="List the rules in order of precedence, then those set aside and why.")
@@ -36,7 +38,7 @@ command.add_command(rules_replay.command)
 def list_rules(config: Path | None, output: str, *, local: bool) -> int:
     """List all rules."""
     content = load_content(settings_for(config, local=local))
-    admitted, aside = _admitted(content), _aside(content)
+    admitted, aside = [*_admitted(content), *_tried(content)], _aside(content)
     if output == Format.JSON:
         print_json({"rules": list(admitted), "quarantined": list(aside)})
     elif output == Format.NDJSON:
@@ -47,19 +49,25 @@ def list_rules(config: Path | None, output: str, *, local: bool) -> int:
 
 
 def _admitted(content: Content) -> list[dict[str, JsonValue]]:
-    return [
-        {
-            "rule": rule.rule_id,
-            "state": "enabled" if rule.enabled else "disabled",
-            "priority": rule.priority,
-            "source": rule.source.value,
-            "action": str(rule.action),
-            "name": rule.name,
-            "pattern": dict(rule.pattern.source),
-            "place": rule.place,
-        }
-        for rule in content.rules.rules
-    ]
+    return [_row(rule, "enabled" if rule.enabled else "disabled") for rule in content.rules.rules]
+
+
+def _tried(content: Content) -> list[dict[str, JsonValue]]:
+    """Return the rules that the control plane has tried out elsewhere: they do not act here."""
+    return [_row(rule, "tried out") for rule in content.tried]
+
+
+def _row(rule: Rule, state: str) -> dict[str, JsonValue]:
+    return {
+        "rule": rule.rule_id,
+        "state": state,
+        "priority": rule.priority,
+        "source": rule.source.value,
+        "action": str(rule.action),
+        "name": rule.name,
+        "pattern": dict(rule.pattern.source),
+        "place": rule.place,
+    }
 
 
 def _aside(content: Content) -> list[dict[str, JsonValue]]:

@@ -9,7 +9,7 @@ import click
 
 from compliance_agent.adapters.rule_files import load_rule_files
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
-from compliance_agent.app.assemble import Content, load_content
+from compliance_agent.app.content import Content, load_content
 from compliance_agent.cli.common import refuse_both, settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson

@@ -29,10 +29,25 @@ if TYPE_CHECKING:
 
 
 _ERRORS: Final = frozenset(
-    {"turn.failed", "housekeeping.failed", "sending.failed", "settings.refused", "store.failed", "evidence.refused"}
+    {
+        "turn.failed",
+        "housekeeping.failed",
+        "sending.failed",
+        "syncing.failed",
+        "settings.refused",
+        "store.failed",
+        "evidence.refused",
+    }
 )
 _WARNINGS: Final = frozenset(
-    {"scan.unreached", "attempt.interrupted", "settings.need_restart", "snapshot.failed", "state.restored"}
+    {
+        "scan.unreached",
+        "attempt.interrupted",
+        "settings.need_restart",
+        "snapshot.failed",
+        "state.restored",
+        "rules.sync_failed",
+    }
 )
 
 
@@ -82,6 +97,7 @@ def command(config: Path | None, *, dry_run: bool, once: bool) -> int:
                 if dry_run
                 else (lambda now: agent.send_reports(now, keep_going=lambda: not daemon.stopping))
             ),
+            syncing=(lambda _now: None) if dry_run else agent.sync_rules,
             reload=reloader.changed,
         )
         if not dry_run:

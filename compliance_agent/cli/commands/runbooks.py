@@ -12,7 +12,7 @@ import click
 from compliance_agent.adapters.runbook_check import content_problems
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.shellcheck import find_shellcheck
-from compliance_agent.app.assemble import load_content
+from compliance_agent.app.content import load_content
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson

@@ -1,0 +1,119 @@
+"""Publish the served rules, and hold in memory what appliances ask for: no request reads the database or the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from central_command.signing.repository import Bundles
+from central_command.store.served_rules import served_rules
+from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, site_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from central_command.signing.repository import Repository
+    from central_command.store.database import Database
+
+_KEPT_VERSIONS: Final = 3
+"""Versions of each role that are held: who began to read an older state can end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """One file, as it goes out.
+
+    Attributes:
+        content: Its bytes.
+        etag: Quoted SHA-256 of them.
+        is_immutable: Whether its name is never given to other bytes.
+
+    """
+
+    content: bytes
+    etag: str
+    is_immutable: bool
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Publishes rules, and answers what was published. Thread-safe.
+
+    Attributes:
+        repository: Where it is published.
+        database: Where the rules are.
+        canary_shares: Share of the appliances that acts, by step of the canary.
+
+    """
+
+    repository: Repository
+    database: Database
+    canary_shares: Sequence[float]
+    _files: Mapping[str, ServedFile] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def publish(self, *, now: datetime) -> bool:
+        """Publish what is served now; tell whether anything changed.
+
+        Raises:
+            CentralError: The database does not answer, or the repository is incomplete.
+            OSError: A file cannot be written. What was published before goes on being served.
+
+        """
+        with self._lock:
+            with self.database.fleet() as connection:
+                rules = served_rules(connection, canary_shares=self.canary_shares)
+            fleet = {
+                role: {channel: _document(rules.fleet.get((role, channel), ())) for channel in CHANNELS}
+                for role in FLEET_ROLES
+            }
+            sites = {site_id: _document(entries) for site_id, entries in rules.sites.items()}
+            changed = self.repository.publish(Bundles(fleet, sites), now=now)
+            if changed or not self._files:
+                self._files = self._load()
+            return changed
+
+    def file(self, path: str, *, site_id: str) -> ServedFile | None:
+        """Return a published file; ``None`` where there is none, or where it is another site's."""
+        name = path.rpartition("/")[2]
+        own = site_name(site_id)
+        if ".site-" in name and name.partition(".site-")[2] != f"{own}.json":
+            return None
+        if path.startswith("targets/sites/") and not path.startswith(f"targets/sites/{own}/"):
+            return None
+        return self._files.get(path)
+
+    def _load(self) -> dict[str, ServedFile]:
+        """Read the repository; replaced as a whole, so that no request sees half of a publication."""
+        folder = self.repository.folder
+        paths = [*(folder / "metadata").glob("*.json")]
+        kept = {path for role in {_role(path.name) for path in paths} for path in _newest(paths, role)}
+        names = [f"metadata/{path.name}" for path in sorted(kept)]
+        names += [str(path.relative_to(folder)) for path in sorted((folder / "targets").rglob("*.json"))]
+        files = {}
+        for name in names:
+            content = (folder / name).read_bytes()
+            etag = f'"{hashlib.sha256(content).hexdigest()}"'
+            files[name] = ServedFile(content, etag, name != "metadata/timestamp.json")
+        return files
+
+
+def _role(name: str) -> str:
+    """Return the role of ``N.ROLE.json``; ``timestamp.json`` has no number."""
+    return name.removesuffix(".json").partition(".")[2]
+
+
+def _newest(paths: Sequence[Path], role: str) -> list[Path]:
+    ours = [path for path in paths if _role(path.name) == role]
+    if role in {"", "root"}:  # every root is needed: appliances follow them one by one
+        return ours
+    return sorted(ours, key=lambda path: int(path.name.partition(".")[0]))[-_KEPT_VERSIONS:]
+
+
+def _document(entries: Sequence[Mapping[str, object]]) -> bytes:
+    return json.dumps({"rules": list(entries)}, sort_keys=True, separators=(",", ":")).encode()
