@@ -36,12 +36,13 @@ supports (R required, A addressable: [data/hipaa.yaml](data/hipaa.yaml)), on wha
 check supports a citation; it makes nobody compliant. `python -m scripts.coverage_table` writes this page; a test fails
 when it is stale.
 
-Tested: *healed* means that drift was planted, detected, healed, verified and undone for real, on a machine of Debian's
-files and programs with processes, mounts and a network of its own, behind a real OpenSSH server where the check needs
-one; *on a whole Debian 12* the same for a system made by debootstrap that runs its own systemd, once by a user of sudo
-with a password and once by root (`make distros`; Ubuntu 24.04 where its archive is at hand); *run* that its script ran for real on such a machine, as it does for all checks, and ended in a verdict. *Facts*
-are recorded facts: what the check's script prints on that distribution, written down as data, with the verdict that
-must follow. They test the judgement, not the script.
+Tested: *healed* means that drift was planted, detected, healed, verified and undone for real, on a machine of
+Debian's files and programs with processes, mounts and a network of its own, behind a real OpenSSH server where the
+check needs one; *on a whole Debian 12* the same for a system made by debootstrap that runs its own systemd, once by a
+user of sudo with a password and once by root (`make distros`; Ubuntu 24.04 where its archive is at hand); *run* that
+its script ran for real on such a machine, as it does for all checks, and ended in a verdict. *Facts* are recorded
+facts: what the check's script prints on that distribution, written down as data, with the verdict that must follow.
+They test the judgement, not the script.
 """
 
 _TABLE: Final = """
