@@ -132,6 +132,17 @@ def test_a_rehearsal_counts_for_no_limit_and_no_flap_and_healing_goes_on(site: S
     machine.run("chmod 0646 /etc/shadow", check=True)
 
 
+def test_a_remedy_of_the_way_in_is_confirmed_by_a_new_login_and_taken_back_too(
+    site: Site, machine: OverlayMachine
+) -> None:
+    before = machine.read("/etc/ssh/sshd_config")
+    document, code = test_site(site, "LIN-SSH-003", "--heal", "--yes")
+    rehearsal = document["runbooks"][0]["rehearsal"]
+    assert (rehearsal["ending"], rehearsal["differences"], code) == ("restored", [], 0), rehearsal
+    assert machine.read("/etc/ssh/sshd_config") == before
+    assert machine.run("pgrep -f '/deadman/[t]imer'").stdout == ""
+
+
 def test_a_rollback_that_leaves_something_behind_is_told_by_path(site: Site, machine: OverlayMachine) -> None:
     leaky(site, f"{GOOD}; echo more >/etc/left-behind")
     document, code = test_site(site, "TEST-LEAKY-001", "--heal", "--yes")
