@@ -1,7 +1,7 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-flywheel bench-heal bench-matching bench-central bench-fleet \
-	chaos playground simulate lock clean
+	chaos distros playground simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -44,6 +44,10 @@ set-up-system: ## the system packages of the tests (as root; anybody else is tol
 
 chaos: set-up-system set-up-dev ## kill the agent 2,000 times at random, and have every single write fail (about 8 minutes; CHAOS_KILLS, CHAOS_SEED)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-2000} CHAOS_EVERY_WRITE=1 $(BIN)/pytest -n 2 --dist worksteal -rP tests/chaos $(PYTEST)
+
+distros: set-up-system set-up-dev ## as root: every Linux runbook on whole systems of other distributions (about 10 minutes; the roots once)
+	@scripts/system-packages.sh debootstrap nsenter setpriv
+	@DISTROS=1 $(BIN)/pytest -n 2 --dist worksteal -ra tests/distros $(PYTEST)
 
 bench-heal: set-up-system set-up-dev ## as root: from planting a drift to the verified fix, at default settings (about 6 minutes)
 	@$(BIN)/python -m benchmarks.time_to_heal

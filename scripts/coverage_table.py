@@ -25,6 +25,7 @@ REPOSITORY: Final = Path(__file__).parents[1]
 PAGE: Final = REPOSITORY / "runbooks" / "COVERAGE.md"
 _GOLDEN: Final = REPOSITORY / "tests" / "golden" / "runbooks"
 _ACCEPTANCE: Final = REPOSITORY / "tests" / "acceptance"
+_WHOLE_SYSTEMS: Final = REPOSITORY / "tests" / "distros" / "drifts.yaml"
 _NAMES: Final = {"debian": "Debian", "ubuntu": "Ubuntu", "rhel": "RHEL", "alpine": "Alpine", "nixos": "NixOS"}
 
 _HEAD: Final = """\
@@ -35,11 +36,13 @@ supports (R required, A addressable: [data/hipaa.yaml](data/hipaa.yaml)), on wha
 check supports a citation; it makes nobody compliant. `python -m scripts.coverage_table` writes this page; a test fails
 when it is stale.
 
-Tested: *healed* means that drift was planted, detected, healed, verified and undone for real, on a machine of Debian's
-files and programs with processes, mounts and a network of its own, behind a real OpenSSH server where the check needs
-one; *run* that its script ran for real on such a machine, as it does for all checks, and ended in a verdict. *Facts*
-are recorded facts: what the check's script prints on that distribution, written down as data, with the verdict that
-must follow. They test the judgement, not the script.
+Tested: *healed* means that drift was planted, detected, healed, verified and undone for real, on a machine of
+Debian's files and programs with processes, mounts and a network of its own, behind a real OpenSSH server where the
+check needs one; *on a whole Debian 12* the same for a system made by debootstrap that runs its own systemd, once by a
+user of sudo with a password and once by root (`make distros`; Ubuntu 24.04 where its archive is at hand); *run* that
+its script ran for real on such a machine, as it does for all checks, and ended in a verdict. *Facts* are recorded
+facts: what the check's script prints on that distribution, written down as data, with the verdict that must follow.
+They test the judgement, not the script.
 """
 
 _TABLE: Final = """
@@ -70,7 +73,20 @@ def _tested(check_id: str, evidence: str) -> str:
     facts = f"facts: {', '.join(systems)}"
     quoted = re.escape(f'"{check_id}"')
     healed = re.search(rf"Drift\(\s*{quoted}|change\(machine, {quoted}, \"remediate\"", evidence)
-    return f"{'healed' if healed else 'run'}: Debian<br>{facts}"
+    return f"{'healed' if healed else 'run'}: Debian<br>{_on_whole_systems(check_id)}{facts}"
+
+
+def _on_whole_systems(check_id: str) -> str:
+    """Return what ``make distros`` does with the check, as its table says."""
+    table = yaml.safe_load(_WHOLE_SYSTEMS.read_text(encoding="utf-8"))
+    rows = [row for row in table["drifts"] if row["runbook"] == check_id]
+    if not rows:
+        return ""
+    refused = [login for login in ("clerk", "root") if all(login in row.get("expect", {}) for row in rows)]
+    if len(refused) == len(("clerk", "root")):
+        return "on a whole Debian 12: drift seen, left to a person<br>"
+    by = "by sudo; refused to root" if refused else "by sudo and root"
+    return f"on a whole Debian 12: healed {by}, {len(rows)} drift{'s' * (len(rows) != 1)}<br>"
 
 
 def _name(os_id: str) -> str:

@@ -18,7 +18,7 @@ package_of() { # COMMAND -> the package that brings it
     *:sshd) echo openssh-server ;;
     dnf:ssh | dnf:ssh-keygen) echo openssh-clients ;;
     *:ssh | *:ssh-keygen) echo openssh-client ;;
-    *:unshare) echo util-linux ;;
+    *:unshare | *:nsenter | *:setpriv) echo util-linux ;;
     dnf:ip) echo iproute ;;
     *:ip) echo iproute2 ;;
     *:modprobe) echo kmod ;;

@@ -150,6 +150,10 @@ class ProgressEvents:
         self._total, self._done, self._verbose = total, 0, verbose
         self._tell: Callable[[str], None] = lambda _text: None
 
+    def expect(self, total: int) -> None:
+        """Count up to ``total`` scans, where that was not known at the start."""
+        self._total = total
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show progress: a live line on a terminal, plain lines elsewhere."""

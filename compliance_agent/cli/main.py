@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "match": "Match recorded incidents against a rule file, offline.",
     "explain": "Say clause by clause why rules do, or do not, match an incident.",
     "rules": "List, lint, test, replay and sync the rules.",
-    "runbooks": "List and show the runbooks, and check their files.",
+    "runbooks": "List, show and test the runbooks, and check their files.",
     "targets": "List, add, test and remove targets.",
     "flaps": "List, explain and clear what keeps coming back.",
     "approve": "Approve a plan that waits for a person.",

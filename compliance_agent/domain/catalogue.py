@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.json_value import JsonValue
     from compliance_agent.domain.pattern import Pattern
+    from compliance_agent.domain.pattern_nodes import Clause
     from compliance_agent.domain.runbook import FactSchema, Phase, Resource, Runbook, Step
 
 HOST_STEP: Final = "@host"
@@ -51,6 +52,20 @@ class Judgement:
     verdict: Verdict
     reason: str
     facts: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedClauses:
+    """Why a verdict is what it is: each clause of both patterns, judged on its own.
+
+    Attributes:
+        applies: Of ``applies_when``; empty where the check applies always.
+        passes: Of ``pass_when``.
+
+    """
+
+    applies: tuple[Clause, ...]
+    passes: tuple[Clause, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +232,17 @@ class CompiledRunbook:
         if failing is None:
             return Judgement(Verdict.PASS, "as it should be", facts)
         return Judgement(Verdict.FAIL, f"{self.runbook.fail_reason}: {in_words(failing)}", facts)
+
+    def judged_clauses(
+        self, facts: Mapping[str, JsonValue], parameters: Mapping[str, JsonValue], host: HostFacts
+    ) -> JudgedClauses:
+        """Return every clause that decided over these facts, in the order of the patterns."""
+        document = {**facts, "host": host.document()}
+        applies = self.runbook.applies_when
+        return JudgedClauses(
+            applies=() if applies is None else tuple(self._pattern(applies, parameters).explain(document)),
+            passes=tuple(self._pattern(self.runbook.pass_when, parameters).explain(document)),
+        )
 
     def guard_reason(self, facts: Mapping[str, JsonValue], parameters: Mapping[str, JsonValue], host: HostFacts) -> str:
         """Return why this must not be remediated here, or an empty string."""

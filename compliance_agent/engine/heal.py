@@ -109,7 +109,7 @@ def _remediate(
     )
     wish = item.question.wish
     try:
-        outcome, observations = _try(engine, target, item, work, attempt, now=now)
+        outcome, observations = carry_out(engine, target, item, work, attempt, now=now)
     except Exception as error:
         # A fault of ours must not leave the attempt open, or the incident would be blocked.
         reason = f"{type(error).__name__}: {error}"
@@ -156,10 +156,13 @@ class _Deed:
     way_back: Session | None = None
 
 
-def _try(
+def carry_out(
     engine: Engine, target: Target, item: PlanItem, work: Remediation, attempt: Attempt, *, now: datetime
 ) -> tuple[Outcome, tuple[Observation, ...]]:
-    """Do it and say how it ended."""
+    """Do it, verify it, and say how it ended and what a fresh detect found.
+
+    Stores nothing: the intent (``attempt``) is durable before this is called, and the end is the caller's to write.
+    """
     try:
         session = engine.open(target)
     except (TransportError, CredentialError) as error:  # nothing was sent: the target never answered

@@ -92,6 +92,53 @@ def test_a_machine_added_by_its_fingerprint_is_pinned_tried_listed_tested_and_re
     assert again.returncode == 64
 
 
+def test_a_machine_added_by_its_host_key_is_tried_with_that_key_alone_and_pins_nothing(site, fingerprint):
+    done = cli(*site.add("--host-key", fingerprint))
+    assert done.returncode == 0, done.stderr
+    assert "the host key of its entry alone is trusted" in done.stdout
+    assert not site.pinned()
+    wrong = cli(*site.add("--host-key", "SHA256:" + "A" * 43, target_id="other"))
+    assert wrong.returncode == 4
+    assert "other is kept" in wrong.stdout
+
+
+def test_a_machine_is_added_and_reached_through_another_which_then_stays(site, fingerprint):
+    assert cli(*site.add("--fingerprint", fingerprint, target_id="door")).returncode == 0
+    done = cli(*site.add("--host-key", fingerprint, "--via", "door"))
+    assert done.returncode == 0, done.stderr
+    assert "via: door" in (site.state / "targets.yaml").read_text()
+    refused = site("targets", "remove", "door")
+    assert (refused.returncode, site.ids()) == (64, ["door", "far"])
+    assert "far is reached through door" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--via", "nowhere", "--host-key", "SHA256:" + "A" * 43), "there is no way through nowhere; known: none"),
+        (("--host-key", "SHA256:" + "A" * 43, "--fingerprint", "SHA256:" + "A" * 43), "exclude each other"),
+    ],
+)
+def test_a_way_that_is_not_there_and_two_words_for_one_key_are_refused(site, options, told):
+    done = cli(*site.add(*options))
+    assert (done.returncode, site.ids()) == (64, [])
+    assert told in done.stderr
+
+
+def test_a_key_that_cannot_be_shown_must_be_given(site, fingerprint):
+    cli(*site.add("--fingerprint", fingerprint, target_id="door"))
+    done = cli(*site.add("--via", "door", "--fingerprint", fingerprint))
+    assert (done.returncode, site.ids()) == (64, ["door"])
+    assert "give its fingerprint: --host-key" in done.stderr
+
+
+def test_a_certificate_is_kept_by_path_and_checked_at_the_login(site, fingerprint, tmp_path):
+    done = cli(*site.add("--fingerprint", fingerprint, "--certificate", str(tmp_path / "absent-cert.pub")))
+    assert done.returncode == 4
+    assert "absent-cert.pub" in done.stdout
+    assert f"certificate_file: {tmp_path}/absent-cert.pub" in (site.state / "targets.yaml").read_text()
+
+
 def test_what_is_managed_is_for_the_owner_alone_and_holds_paths_not_secrets(site, fingerprint):
     cli(*site.add("--fingerprint", fingerprint))
     path = managed_targets_path(site.state)

@@ -1,4 +1,4 @@
-"""A whole private machine: an overlay of this one's files, own namespaces, behind a real OpenSSH server.
+"""A whole private machine: an overlay of this one's files, or another root's, own namespaces, a real OpenSSH server.
 
 Needs root. Nothing that is done inside reaches the real machine: files go to an upper layer in memory,
 processes, mounts, host name and network are the machine's own, ``/proc/sys`` is read-only but for the
@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,7 +43,8 @@ _CLERK_HASH: Final = (
     "$6$clerksalt$XU7xw3Shco3xCv8kczPZoDQxPDyZ6O7TZIeTbexbvXO/F3O5g9FKKCtHyo4Apmgdv1GVpe3akU.VM88ms8RpY."
 )
 
-# Runs in the new namespaces and stays as their first process; "$1" is the work folder, "$2" Python.
+# Runs in the new namespaces and stays as their first process; "$1" is the work folder, "$2" the root below the
+# overlay, then follows the command that stays: Python that waits, or an init system.
 _INIT: Final = r"""
 set -e
 umask 022
@@ -51,7 +53,7 @@ mount -t tmpfs -o mode=0700 overlay-machine "$1"
 mkdir -p "$1/upper/var" "$1/work" "$R"
 mknod "$1/upper/tmp" c 0 0      # a whiteout: the machine's own temporary folders start empty
 mknod "$1/upper/var/tmp" c 0 0
-mount -t overlay -o lowerdir=/,upperdir="$1/upper",workdir="$1/work" overlay "$R"
+mount -t overlay -o lowerdir="$2",upperdir="$1/upper",workdir="$1/work" overlay "$R"
 mount -t tmpfs -o mode=0755 dev "$R/dev"
 mkdir "$R/dev/pts" "$R/dev/shm"
 chmod 1777 "$R/dev/shm"
@@ -67,14 +69,36 @@ mount --bind "$R/proc/sys/net" "$R/proc/sys/net"
 mount -o remount,bind,ro "$R/proc/sys"
 mount -t sysfs -o ro sysfs "$R/sys"
 ip link set lo up 2>/dev/null || :
+if [ "$3" = systemd ]; then
+  mount -t cgroup2 cgroup2 "$R/sys/fs/cgroup"
+  mount -t tmpfs -o mode=0755 run "$R/run"
+fi
 chroot "$R" /bin/sh -e -s
 echo ready
-exec "$2" -I -S -c '
+if [ "$3" = systemd ]; then
+  exec setpriv --bounding-set="$4" --inh-caps="$4" \
+    chroot "$R" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init --show-status=no </dev/null >/dev/null
+fi
+exec "$3" -I -S -c '
 import signal
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans vanish by themselves
 while True:
     signal.pause()
 '
+"""
+
+_TAKEN: Final = "-sys_time,-sys_module,-sys_boot,-syslog,-audit_control,-mknod,-sys_rawio,-mac_admin,-sys_ptrace"
+"""Capabilities that would reach the real machine: its clock, its modules, its log. An init system goes without."""
+
+# What would speak to the real machine's devices, or wait for a console that is not there.
+_MASKED: Final = (
+    "console-getty.service getty@tty1.service systemd-logind.service systemd-modules-load.service"
+    " systemd-random-seed.service systemd-remount-fs.service systemd-udev-trigger.service systemd-udevd.service"
+    " systemd-udevd-control.socket systemd-udevd-kernel.socket"
+)
+_SYSTEMD_BASE: Final = f"""
+for unit in {_MASKED}; do ln -sf /dev/null "/etc/systemd/system/$unit"; done
+ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
 """
 
 # The base, written inside. Passwords are hashes of CLERK_PASSWORD or none.
@@ -144,6 +168,15 @@ for u in root operator clerk guest; do echo '@USER_PUBLIC@' >"/etc/ssh/authorize
 """
 
 
+_BOOTED: Final = """
+for i in $(seq 500); do
+  case $(systemctl is-system-running 2>/dev/null) in running | degraded) exit 0 ;; esac
+  sleep 0.1
+done
+exit 1
+"""
+
+
 @dataclass(slots=True)
 class OverlayMachine:
     """A running machine.
@@ -156,6 +189,7 @@ class OverlayMachine:
         known_hosts: A file that pins its host key.
         folder: Where its keys, log and work folder are.
         init_pid: The first process of its namespaces, as seen from here.
+        cgroup: The control group of its init system, where it has one.
 
     """
 
@@ -167,6 +201,7 @@ class OverlayMachine:
     init_pid: int
     _unshare: subprocess.Popen[bytes]
     _listener: _Listener
+    cgroup: Path | None = None
     _marked: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def target(self, **changes: object) -> Target:
@@ -250,11 +285,17 @@ def _state(path: str) -> tuple[object, ...]:
 
 
 @contextmanager
-def overlay_machine(tmp_path: Path) -> Iterator[OverlayMachine]:
+def overlay_machine(
+    tmp_path: Path, *, lower: Path = Path("/"), systemd: bool = False, prepare: str = ""
+) -> Iterator[OverlayMachine]:
     """Run a machine until the block ends.
 
     Args:
         tmp_path: A folder of the test's own; the machine makes its own below it.
+        lower: The root file system under the overlay, which stays as it is.
+        systemd: Boot it with the systemd of that root, without the capabilities that would reach this machine; else
+            nothing runs but what a test starts.
+        prepare: Shell that is run inside, as root, before anything is started.
 
     """
     if os.geteuid() != 0:
@@ -271,7 +312,8 @@ def overlay_machine(tmp_path: Path) -> Iterator[OverlayMachine]:
         .replace("@HOST_PUBLIC@", public_key(host_key))
         .replace("@USER_PUBLIC@", public_key(identity))
     )
-    unshare = _boot(folder, base)
+    cgroup = _make_cgroup(folder) if systemd else None
+    unshare = _boot(folder, base + (_SYSTEMD_BASE if systemd else "") + prepare, lower, cgroup)
     listener: _Listener | None = None
     try:
         children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text()
@@ -280,6 +322,9 @@ def overlay_machine(tmp_path: Path) -> Iterator[OverlayMachine]:
         known_hosts = folder / "known_hosts"
         known_hosts.write_text(f"[127.0.0.1]:{listener.port} {public_key(host_key)}\n")
         machine = OverlayMachine("127.0.0.1", listener.port, identity, known_hosts, folder, init_pid, unshare, listener)
+        machine.cgroup = cgroup
+        if systemd:
+            machine.run(_BOOTED, check=True)
         machine.mark()
         yield machine
         machine.stop()
@@ -290,6 +335,33 @@ def overlay_machine(tmp_path: Path) -> Iterator[OverlayMachine]:
         unshare.wait(10)
         if unshare.stdout is not None:
             unshare.stdout.close()
+        if cgroup is not None:
+            _remove_cgroup(cgroup)
+
+
+def _make_cgroup(folder: Path) -> Path:
+    """Make a control group for an init system, below the only hierarchy that systemd uses by itself."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    above = next((Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
+    if above is None:
+        message = "there is no cgroup2 mounted, which an init system needs"
+        raise RuntimeError(message)
+    made = above / f"overlay-machine-{os.getpid()}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    made.mkdir()
+    return made
+
+
+def _remove_cgroup(cgroup: Path) -> None:
+    """Remove a control group with those below it, once the last process in them is gone."""
+    for _ in range(200):
+        for folder, _, _ in os.walk(cgroup, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        if not cgroup.exists():
+            return
+        time.sleep(0.05)
+    message = f"{cgroup} still holds processes"
+    raise RuntimeError(message)
 
 
 # Standard input and output are the socket; "$1" is the port inside.
@@ -314,8 +386,9 @@ back.join()
 @contextmanager
 def serve_inside(machine: OverlayMachine, port: int) -> Iterator[OverlayMachine]:
     """Reach the SSH server that listens on a port inside; yields the machine with that address."""
-    work = machine.folder / "machine"
-    command = [*_enter(machine.init_pid, work), _PYTHON, "-I", "-S", "-c", _RELAY, str(port)]
+    # Its network alone: this Python need not be there inside.
+    nsenter = [shutil.which("nsenter") or "nsenter", f"--target={machine.init_pid}", "--net", "--"]
+    command = [*nsenter, _PYTHON, "-I", "-S", "-c", _RELAY, str(port)]
     listener = _Listener(command, machine.folder / "relay.log")
     key = public_key(machine.folder / "host_key")
     known_hosts = machine.folder / f"known_hosts-{listener.port}"
@@ -326,12 +399,16 @@ def serve_inside(machine: OverlayMachine, port: int) -> Iterator[OverlayMachine]
         listener.stop()
 
 
-def _boot(folder: Path, base: str) -> subprocess.Popen[bytes]:
+def _boot(folder: Path, base: str, lower: Path, cgroup: Path | None) -> subprocess.Popen[bytes]:
     (folder / "base.sh").write_text(base)
+    stays = [_PYTHON] if cgroup is None else ["systemd", _TAKEN]
     flags = ["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    if cgroup is not None:
+        flags.insert(0, "--cgroup")
+    work = folder / "machine"
     with (folder / "base.sh").open("rb") as script, (folder / "boot.log").open("wb") as log:
         unshare = subprocess.Popen(
-            ["unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(folder / "machine"), _PYTHON],
+            [*_within(cgroup), "unshare", *flags, "--", "/bin/sh", "-c", _INIT, "sh", str(work), str(lower), *stays],
             stdin=script,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -343,6 +420,13 @@ def _boot(folder: Path, base: str) -> subprocess.Popen[bytes]:
         unshare.wait(10)
         raise RuntimeError((folder / "boot.log").read_text(errors="replace"))
     return unshare
+
+
+def _within(cgroup: Path | None) -> list[str]:
+    """Return what starts a command in a control group."""
+    if cgroup is None:
+        return []
+    return ["/bin/sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(cgroup)]
 
 
 def _enter(init_pid: int, work: Path) -> list[str]:

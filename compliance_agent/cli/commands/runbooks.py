@@ -13,6 +13,7 @@ from compliance_agent.adapters.runbook_check import content_problems
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path, load_catalogue
 from compliance_agent.adapters.shellcheck import find_shellcheck
 from compliance_agent.app.content import load_content
+from compliance_agent.cli.commands import runbooks_test
 from compliance_agent.cli.common import settings_for, settings_options
 from compliance_agent.cli.exits import Exit
 from compliance_agent.cli.output import Format, format_option, out_console, plural, print_json, print_ndjson
@@ -30,9 +31,12 @@ _TEXT_MAX = 2_000
 """Most characters of a pattern or table that are shown."""
 
 
-@click.group("runbooks", help="List and show the runbooks, and check their files.")
+@click.group("runbooks", help="List, show and test the runbooks, and check their files.")
 def command() -> None:
     """Group of commands about runbooks."""
+
+
+command.add_command(runbooks_test.command)
 
 
 @command.command("list", help="List the runbooks of this appliance.")

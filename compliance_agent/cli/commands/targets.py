@@ -124,6 +124,11 @@ def _try(agent: Agent, target: Target) -> Exit:
 @click.option("--become-password-file", type=click.Path(path_type=Path), help="File that holds the sudo password.")
 @click.option("--mode", type=click.Choice(["observe", "enforce"]), default="observe", show_default=True)
 @click.option("--fingerprint", metavar="SHA256:...", help="Pin only a key with this fingerprint, without asking.")
+@click.option(
+    "--host-key", metavar="SHA256:...", help="Trust this host key alone, by the entry; pin nothing, ask nothing."
+)
+@click.option("--certificate", type=click.Path(path_type=Path), help="OpenSSH certificate of the private key, by path.")
+@click.option("--via", metavar="NAME", help="Go through this target or jump host; needs --host-key.")
 @config_option
 def add(  # noqa: PLR0913, PLR0917 - one parameter an option
     target_id: str,
@@ -136,31 +141,55 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter an option
     become_password_file: Path | None,
     mode: str,
     fingerprint: str | None,
+    host_key: str | None,
+    certificate: Path | None,
+    via: str | None,
     config: Path | None,
 ) -> int:
     """Add one machine over SSH."""
     settings = settings_for(config)
     if settings.state_dir is None:
         raise StoreError("these settings keep no state", hint="use a settings file: -c FILE")
-    keys = _agree_on_keys(host, port, fingerprint, timeout_s=settings.ssh.connect_timeout_s)
+    _refuse_ways(settings, via=via, host_key=host_key, fingerprint=fingerprint)
+    asked = host_key is None
+    keys = _agree_on_keys(host, port, fingerprint, timeout_s=settings.ssh.connect_timeout_s) if asked else []
     entry: dict[str, JsonValue] = {"id": target_id, "transport": "ssh", "host": host, "port": port, "user": user}
     entry |= {"become": become, "mode": mode}
     files = {
         "identity_file": identity_file,
         "password_file": password_file,
         "become_password_file": become_password_file,
+        "certificate_file": certificate,
     }
     entry |= {key: str(path.absolute()) for key, path in files.items() if path is not None}
+    entry |= {key: value for key, value in {"host_key": host_key, "via": via}.items() if value is not None}
     add_managed_target(settings.state_dir, entry, taken=settings.target_places())
     for key in keys:
         pin(managed_known_hosts_path(settings.state_dir), host, port, key)
-    click.echo(f"Added {target_id}; {plural(len(keys), 'host key')} pinned. Trying the login …")
+    trusted = f"{plural(len(keys), 'host key')} pinned" if asked else "the host key of its entry alone is trusted"
+    click.echo(f"Added {target_id}; {trusted}. Trying the login …")
     result = _try_added(settings, target_id)
     if result is not Exit.CLEAN:
         click.echo(f"{target_id} is kept; mend the above and run: compliance-agent targets test {target_id}")
     elif mode == "observe":
         click.echo(f"{target_id} is only observed. To heal it, remove it and add it again with --mode enforce.")
     return result
+
+
+def _refuse_ways(settings: Settings, *, via: str | None, host_key: str | None, fingerprint: str | None) -> None:
+    """Refuse what would not be what it seems: a way that is not there, or a key that nobody has compared."""
+    if host_key is not None and fingerprint is not None:
+        raise click.UsageError("--host-key and --fingerprint exclude each other.")
+    if via is None:
+        return
+    known = {one.target_id for one in settings.targets() if one.transport is TransportKind.SSH}
+    known |= {one.id for one in settings.ssh.jump_hosts}
+    if via not in known:
+        raise click.UsageError(f"there is no way through {via}; known: {', '.join(sorted(known)) or 'none'}.")
+    if host_key is None:
+        raise click.UsageError(
+            "behind another machine the host key cannot be shown from here; give its fingerprint: --host-key SHA256:..."
+        )
 
 
 def _try_added(settings: Settings, target_id: str) -> Exit:
@@ -203,6 +232,9 @@ def remove(target_id: str, config: Path | None) -> int:
     place = settings.target_places().get(target_id)
     if place is not None or settings.state_dir is None:
         raise click.UsageError(f"{target_id} stands in the settings file at {place}; take it out there.")
+    behind = [one.target_id for one in settings.targets() if one.via is not None and one.via.target_id == target_id]
+    if behind:
+        raise click.UsageError(f"{', '.join(behind)} is reached through {target_id}; remove that first.")
     remove_managed_target(settings.state_dir, target_id)
     others = [one for one in settings.targets() if one.target_id != target_id]
     if target.transport is TransportKind.SSH and all((o.host, o.port) != (target.host, target.port) for o in others):

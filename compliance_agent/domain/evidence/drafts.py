@@ -66,6 +66,7 @@ class ActionKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     UNDONE = "undone"
+    REHEARSED = "rehearsed"
     EXPORTED = "exported"
     OUTBOX_CHANGED = "outbox_changed"
 

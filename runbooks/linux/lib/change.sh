@@ -217,6 +217,7 @@ ca_service_start() {
   ca_service_state "$1"
   [ "$ca_installed" = true ] || ca_fail "there is no service $1 here"
   ca_note service "$ca_active $ca_enabled" "$1"
+  ca_service_sockets "$1"
   ca_verb=start
   if [ "${2:-}" = restart ] && [ "$ca_active" = true ]; then ca_verb=restart; fi
   if ca_systemd; then
@@ -228,6 +229,24 @@ ca_service_start() {
   [ "$ca_enabled" = true ] || [ "${2:-}" = restart ] || ca_service_boot "$1" true
   if [ "$ca_active" = true ] && [ "$ca_verb" = start ]; then return 0; fi
   ca_service_script "$1" "$ca_verb" || ca_fail "cannot $ca_verb $1"
+}
+
+# ca_service_sockets NAME: remember the sockets of a service on which systemd does not listen now. Starting the
+# service starts them, and left behind they would start it again as soon as it was stopped.
+ca_service_sockets() {
+  ca_systemd || return 0
+  for ca_unit in $(systemctl show -p TriggeredBy --value -- "$1.service" 2>/dev/null); do
+    case $ca_unit in *.socket) systemctl -q is-active -- "$ca_unit" || ca_note socket "$ca_unit" "$1/$ca_unit" ;; esac
+  done
+}
+
+# ca_service_sockets_stop NAME: stop the sockets that ca_service_sockets found closed.
+ca_service_sockets_stop() {
+  ca_systemd || return 0
+  for ca_unit in $(systemctl show -p TriggeredBy --value -- "$1.service" 2>/dev/null); do
+    ca_noted socket "$1/$ca_unit" >/dev/null || continue
+    systemctl stop -- "$ca_unit" || ca_fail "cannot stop $ca_unit"
+  done
 }
 
 # ca_service_boot NAME true|false: start a service at boot or not, without systemd.
@@ -260,6 +279,7 @@ ca_service_restore() {
   [ "$ca_active" != "${ca_was% *}" ] || return 0
   ca_verb=stop
   if [ "${ca_was% *}" = true ]; then ca_verb=start; fi
+  if [ "$ca_verb" = stop ]; then ca_service_sockets_stop "$1"; fi
   if ca_systemd; then systemctl "$ca_verb" -- "$1.service"; else ca_service_script "$1" "$ca_verb"; fi ||
     ca_fail "cannot $ca_verb $1"
 }
