@@ -45,7 +45,7 @@ set-up-system: ## the system packages of the tests (as root; anybody else is tol
 chaos: set-up-system set-up-dev ## kill the agent 2,000 times at random, and have every single write fail (about 8 minutes; CHAOS_KILLS, CHAOS_SEED)
 	@CHAOS_KILLS=$${CHAOS_KILLS:-2000} CHAOS_EVERY_WRITE=1 $(BIN)/pytest -n 2 --dist worksteal -rP tests/chaos $(PYTEST)
 
-distros: set-up-system set-up-dev ## as root: every Linux runbook on whole systems of other distributions (about 10 minutes; the roots once)
+distros: set-up-system set-up-dev ## as root: every Linux runbook on whole systems of other distributions (about 5 minutes, and 2 more to make the root once)
 	@scripts/system-packages.sh debootstrap nsenter setpriv
 	@DISTROS=1 $(BIN)/pytest -n 2 --dist worksteal -ra tests/distros $(PYTEST)
 
