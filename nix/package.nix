@@ -35,6 +35,7 @@ python3Packages.buildPythonApplication {
     paramiko
     pyahocorasick
     pydantic
+    pywinrm
     pyyaml
     requests
     rich

@@ -104,6 +104,15 @@ class CredentialReader:
         return self._directory is not None and Path(path).resolve().is_relative_to(self._directory.resolve())
 
 
+def file_state(path: str) -> tuple[int, ...] | None:
+    """Return what changes when a file is replaced, rewritten, or given to others; ``None`` if it is not there."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- text, no Path
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
 def _read_all(descriptor: int) -> bytes:
     data = b""
     while len(data) <= SECRET_MAX_BYTES and (chunk := os.read(descriptor, SECRET_MAX_BYTES + 1)):

@@ -34,6 +34,14 @@ class TransportKind(StrEnum):
 
     LOCAL = "local"
     SSH = "ssh"
+    WINRM = "winrm"
+
+
+class WinRmLogin(StrEnum):
+    """How a WinRM session logs in. Basic, which shows the password to the server, is not among them."""
+
+    NTLM = "ntlm"
+    KERBEROS = "kerberos"
 
 
 class Become(StrEnum):
@@ -67,8 +75,8 @@ class Target:
         platform: Decides runbooks and handlers.
         transport: How to speak to it.
         host: Name or address; empty for ``local``.
-        port: TCP port for ``ssh``.
-        user: Login name for ``ssh``.
+        port: TCP port for ``ssh`` and ``winrm``.
+        user: Login name for ``ssh`` and ``winrm``.
         identity_file: Path of a private key, or ``None``.
         password_file: Path of a file that holds the login password, or ``None``.
         certificate_file: Path of the private key's OpenSSH certificate, or ``None``.
@@ -76,6 +84,10 @@ class Target:
         via: The jump host to go through, or ``None``.
         become: How to gain root when the login is not root.
         become_password_file: Path of a file that holds the sudo password, or ``None``.
+        login: How to log in over ``winrm``.
+        tls: Whether ``winrm`` goes over HTTPS; over HTTP every message is encrypted by the login's own session key.
+        ca_file: Path of the certificates that may vouch for the ``winrm`` server, or ``None`` for the usual ones.
+        certificate_sha256: SHA-256, lower-case hex, of the only server certificate to trust; empty leaves it to them.
         mode: This target's own mode (the site's and the runbook's count too).
         tags: Free labels.
         checks: Which checks to run.
@@ -97,6 +109,10 @@ class Target:
     via: Target | None = None
     become: Become = Become.NONE
     become_password_file: str | None = None
+    login: WinRmLogin = WinRmLogin.NTLM
+    tls: bool = True
+    ca_file: str | None = None
+    certificate_sha256: str = ""
     mode: Mode = Mode.ENFORCE
     tags: tuple[str, ...] = ()
     checks: CheckSelection = field(default_factory=CheckSelection)
@@ -112,9 +128,11 @@ class Target:
 
     @property
     def login_by(self) -> str:
-        """Return how a session logs in: ``key``, ``password``, ``either``, or empty where nobody logs in."""
+        """Return how a session logs in: ``key``, ``password``, ``either``, ``kerberos``, or empty: nobody logs in."""
         if self.transport is TransportKind.LOCAL:
             return ""
+        if self.transport is TransportKind.WINRM:
+            return "kerberos" if self.login is WinRmLogin.KERBEROS else "password"
         if self.identity_file and self.password_file:
             return "either"
         return "key" if self.identity_file else "password"

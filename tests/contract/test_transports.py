@@ -1,4 +1,4 @@
-"""What ``engine.ports.Transport`` promises, held by the fake, this machine, and a real SSH server."""
+"""What ``engine.ports.Transport`` promises, held by the fake, this machine, a real SSH server, and WinRM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from compliance_agent.adapters.credentials import CredentialReader
 from compliance_agent.adapters.known_hosts import KnownHosts
 from compliance_agent.adapters.transports.local import LocalTransport
 from compliance_agent.adapters.transports.ssh import SshOptions, SshTransport
+from compliance_agent.adapters.transports.winrm import WinRmOptions, WinRmTransport
 from compliance_agent.domain.target import Target
 from compliance_agent.errors import TransportError, TransportFault
 from compliance_agent.testing import FakeAnswer, FakeTransport
 from tests.support.sshd import start_sshd
+from tests.support.wsman_server import start_wsman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +46,7 @@ class Bench:
         return self.session(answer).run(script, timeout_s=timeout_s, output_max_bytes=cap)
 
 
-@pytest.fixture(params=["fake", "local", "ssh", "ssh, kept"])
+@pytest.fixture(params=["fake", "local", "ssh", "ssh, kept", "winrm"])
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     local = Target("t", "site")
     with ExitStack() as stack:
@@ -52,6 +54,9 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             yield Bench(FakeTransport(), local, stack)
         elif request.param == "local":
             yield Bench(LocalTransport(), local, stack)
+        elif request.param == "winrm":
+            wsman = stack.enter_context(start_wsman(tmp_path_factory.mktemp("wsman")))
+            yield Bench(WinRmTransport(WinRmOptions(), CredentialReader()), wsman.target(), stack)
         else:
             server = stack.enter_context(start_sshd(tmp_path_factory.mktemp("sshd")))
             options = SshOptions(idle_limit_s=60 if request.param == "ssh, kept" else 0)

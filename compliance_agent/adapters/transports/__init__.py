@@ -1,4 +1,4 @@
-"""How scripts reach machines: ``local`` (this one) and ``ssh``. Both pass ``tests/contract/test_transports.py``."""
+"""How scripts reach machines: ``local``, ``ssh``, ``winrm``. All pass ``tests/contract/test_transports.py``."""
 
 from __future__ import annotations
 

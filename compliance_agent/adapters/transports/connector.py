@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from compliance_agent.adapters.credentials import file_state
 from compliance_agent.adapters.transports import handshake
 from compliance_agent.adapters.transports.certificate import SUFFIX
 from compliance_agent.adapters.transports.doorway import Doorway
 from compliance_agent.adapters.transports.host_trust import check_host_key
 from compliance_agent.adapters.transports.jump import JumpHosts
 from compliance_agent.adapters.transports.link import Link
-from compliance_agent.adapters.transports.login import Identities, file_state, log_in, read_credentials
+from compliance_agent.adapters.transports.login import Identities, log_in, read_credentials
 from compliance_agent.adapters.transports.network import dial
 from compliance_agent.errors import TransportError, TransportFault
 

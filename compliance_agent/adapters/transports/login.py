@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import paramiko
 
+from compliance_agent.adapters.credentials import file_state
 from compliance_agent.adapters.transports.certificate import SUFFIX
 from compliance_agent.adapters.transports.host_key import HostKey
 from compliance_agent.adapters.transports.watchdog import WATCHDOG
@@ -73,15 +73,6 @@ class Identities:
                 if len(self._parsed) > _IDENTITIES_MAX:
                     self._parsed.popitem(last=False)
         return key
-
-
-def file_state(path: str) -> tuple[int, ...] | None:
-    """Return what changes when a file is replaced, rewritten, or given to others; ``None`` if it is not there."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 -- text, no Path
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def read_credentials(target: Target, reader: CredentialReader, identities: Identities | None = None) -> Credentials:
