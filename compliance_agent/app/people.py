@@ -13,15 +13,17 @@ from compliance_agent.domain.gate.flap import FRESH, FlapEvent, FlapEventKind, F
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     EndApproval,
+    EndChoice,
     EndWaiver,
     Forgive,
     SetApproval,
+    SetChoice,
     SetPause,
     SetWaiver,
 )
-from compliance_agent.domain.gate.people import Approval, Pause, PersonAction, Waiver
+from compliance_agent.domain.gate.people import Approval, Choice, Pause, PersonAction, Waiver
 from compliance_agent.domain.gate.words import when
-from compliance_agent.domain.incident import fingerprint
+from compliance_agent.domain.incident import fingerprint, incident_id_for
 from compliance_agent.domain.turn_end import Attachments
 from compliance_agent.engine.gate import pause_by_file
 from compliance_agent.errors import ComplianceAgentError
@@ -29,6 +31,7 @@ from compliance_agent.errors import ComplianceAgentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compliance_agent.adapters.store.rows import OpenIncident
     from compliance_agent.app.assemble import Agent
     from compliance_agent.domain.evidence.drafts import EvidenceDraft
     from compliance_agent.domain.gate.ledger import Change
@@ -128,6 +131,50 @@ class People:
             hint = "see compliance-agent waivers list"
             raise ComplianceAgentError(f"there is no waiver for {target_id}/{check_id}", hint=hint)
         self.record(ActionKind.WAIVER_ENDED, [EndWaiver(target_id, check_id)], place=(target_id, check_id))
+
+    def choose(self, incident: OpenIncident, runbook_id: str, until: Term) -> None:
+        """Choose a runbook for an open incident: it runs once, at the next turn that no rule answers."""
+        incident_id = _id_of(incident)
+        choice = Choice(
+            incident_id,
+            incident.target_id,
+            incident.check_id,
+            runbook_id,
+            self._actor,
+            self._reason,
+            self._now.wall,
+            until,
+        )
+        self.record(
+            ActionKind.CHOSEN,
+            [SetChoice(choice)],
+            place=(incident.target_id, incident.check_id),
+            until=until,
+            incident_id=incident_id,
+            runbook_id=runbook_id,
+        )
+
+    def withdraw_choice(self, target_id: str, check_id: str) -> Choice:
+        """Take back what was chosen for a check on a target, and return it.
+
+        Raises:
+            ComplianceAgentError: Nothing is, or it was used.
+
+        """
+        found = [one for one in self._agent.store.choices() if (one.target_id, one.check_id) == (target_id, check_id)]
+        if not found:
+            raise ComplianceAgentError(
+                f"nothing is chosen for {target_id}/{check_id}", hint="it was used, or its incident is over"
+            )
+        choice = found[-1]
+        self.record(
+            ActionKind.CHOICE_WITHDRAWN,
+            [EndChoice(choice.incident_id)],
+            place=(target_id, check_id),
+            incident_id=choice.incident_id,
+            runbook_id=choice.runbook_id,
+        )
+        return choice
 
     def approve(self, request: ApprovalRequest, until: Term) -> None:
         """Approve exactly the plan that waits."""
@@ -260,3 +307,8 @@ class People:
     def _update(self, target_id: str, check_id: str, event: FlapEvent) -> FlapUpdate:
         site_id, policy = self._agent.settings.site_id, self._agent.engine.policy.flap
         return FlapUpdate(self._print(target_id, check_id), site_id, target_id, check_id, (event,), policy)
+
+
+def _id_of(incident: OpenIncident) -> str:
+    print_ = fingerprint(incident.site_id, incident.target_id, incident.check_id)
+    return incident_id_for(print_, incident.opened_at)

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "targets": "List, add, test and remove targets.",
     "flaps": "List, explain and clear what keeps coming back.",
     "approve": "Approve a plan that waits for a person.",
+    "choose": "Choose a runbook for an incident that no rule matches.",
     "waivers": "List, add and withdraw accepted risks.",
     "pause": "Stop all healing for a while; scanning and reporting go on.",
     "resume": "Let healing go on after pause.",

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 PRIORITY_DEFAULT: Final = 100
 
 
+CHOSEN: Final = "a person's choice"
+"""Stands where a rule's id would, for what a person chose; no rule's id has a space."""
+
+
 class RuleSource(StrEnum):
     """Where a rule comes from. At equal priority the earlier source goes first."""
 

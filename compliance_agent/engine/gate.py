@@ -28,6 +28,7 @@ from compliance_agent.domain.gate.people import (
 )
 from compliance_agent.domain.gate.tries import DAY_S
 from compliance_agent.domain.incident import fingerprint
+from compliance_agent.domain.rule import CHOSEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,6 +183,7 @@ def charge(engine: Engine, asked: Question, now: Instant) -> Charge:
         flap=update(engine, wish, events),
         approval=wish.incident_id if needs_person else "",
         plan_digest=wish.plan_digest,
+        choice=wish.incident_id if wish.rule.rule_id == CHOSEN else "",
     )
 
 

@@ -9,7 +9,10 @@ from compliance_agent.domain.gate import Hold, HoldKind
 from compliance_agent.domain.incident import Incident, fingerprint, incident_id_for
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind
+from compliance_agent.domain.pattern import compile_pattern
+from compliance_agent.domain.rule import CHOSEN, Action, Rule
 from compliance_agent.domain.target import Mode
+from compliance_agent.engine.admission import refusal
 from compliance_agent.engine.dispatch import HANDLERS, NotApplicable, Notification, Request
 from compliance_agent.engine.gate import Question, ask, question, relapse_of
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
     from compliance_agent.domain.gate import Decision
     from compliance_agent.domain.observation import HostFacts, Observation
-    from compliance_agent.domain.rule import Rule
     from compliance_agent.domain.target import Target
     from compliance_agent.domain.timeline import Instant
     from compliance_agent.engine.context import Engine
@@ -142,7 +144,7 @@ def _plan_one(
 ) -> PlanItem:
     target = scan.target
     incident = raise_incident(engine, target, host, seen, now=now)
-    rule = engine.rules.first(incident.document())
+    rule = engine.rules.first(incident.document()) or _chosen(engine, incident, instant)
     if rule is None:
         return PlanItem(incident, seen, None, Settled(OutcomeKind.UNMATCHED, "no rule matches this incident"))
     observations = {one.check_id: one for one in scan.observations}
@@ -155,6 +157,16 @@ def _plan_one(
     asked = Question(question(target, incident, rule, work), relapse_of(engine, incident.fingerprint, instant))
     mode = engine.mode_for(target, work.runbook_id, incident.check_id)
     return PlanItem(incident, seen, rule, _dispose(engine, asked, work, mode, instant), asked)
+
+
+def _chosen(engine: Engine, incident: Incident, instant: Instant) -> Rule | None:
+    """Return what a person chose for an incident that no rule matches, as a rule for it alone."""
+    choice = engine.store.choice(incident.incident_id)
+    if choice is None or choice.until.is_over(instant):
+        return None
+    pattern = compile_pattern({"check_id": incident.check_id, "target_id": incident.target_id})
+    rule = Rule(CHOSEN, pattern, Action("run_runbook", choice.runbook_id), f"chosen by {choice.actor}: {choice.reason}")
+    return None if refusal(rule, engine.catalogue) else rule
 
 
 def _dispose(engine: Engine, asked: Question, work: Remediation, mode: Mode, instant: Instant) -> Disposition:

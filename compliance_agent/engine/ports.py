@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.decision import Hold
     from compliance_agent.domain.gate.flap import FlapRow, FlapUpdate
     from compliance_agent.domain.gate.ledger import Change, Charge
-    from compliance_agent.domain.gate.people import Approval, NotedPause, Pause, PauseOrder, PersonAction, Told, Waiver
+    from compliance_agent.domain.gate.people import (
+        Approval,
+        Choice,
+        NotedPause,
+        Pause,
+        PauseOrder,
+        PersonAction,
+        Told,
+        Waiver,
+    )
     from compliance_agent.domain.gate.tries import Try
     from compliance_agent.domain.observation import Observation
     from compliance_agent.domain.outcome import Alert, Attempt, FinishedAttempt
@@ -286,6 +295,10 @@ class Store(Protocol):
 
     def approval(self, incident_id: str) -> Approval | None:
         """Return the approval for an incident, over or not, or ``None``."""
+        ...
+
+    def choice(self, incident_id: str) -> Choice | None:
+        """Return the choice of a runbook for an incident, over or not, or ``None``."""
         ...
 
     def forgiven(self) -> Mapping[str, float]:

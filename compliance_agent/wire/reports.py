@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import AwareDatetime, Field
 
 from compliance_agent.domain.observation import Verdict
+from compliance_agent.domain.rule import CHOSEN
 from compliance_agent.domain.runbook import Model
 from compliance_agent.wire.json_document import write_json
 
@@ -58,6 +59,8 @@ def write_outcome(outcome: Outcome, *, site_id: str, incident: Incident | None, 
 
     Steps and facts stay here; what a control plane learns from is which rule and runbook, and how it ended.
     """
+    is_chosen = outcome.rule_id == CHOSEN
+    level = None if attempt is None else "L3" if is_chosen else "L1"
     return write_json(
         {
             "schema": OUTCOME_SCHEMA,
@@ -76,7 +79,8 @@ def write_outcome(outcome: Outcome, *, site_id: str, incident: Incident | None, 
             "reason": outcome.reason,
             "at": outcome.at.isoformat(),
             "until": outcome.until.isoformat() if outcome.until else None,
-            "rule_id": outcome.rule_id or None,
+            "level": level,
+            "rule_id": None if is_chosen else outcome.rule_id or None,
             "action": outcome.action or None,
             "attempt_id": outcome.attempt_id,
             "runbook_id": attempt.runbook_id if attempt else None,

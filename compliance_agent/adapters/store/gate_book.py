@@ -12,10 +12,12 @@ from compliance_agent.domain.gate.flap import FlapEventKind, taken_back
 from compliance_agent.domain.gate.ledger import (
     ChangeFlap,
     EndApproval,
+    EndChoice,
     EndWaiver,
     Forgive,
     NotePauseFile,
     SetApproval,
+    SetChoice,
     SetPause,
     SetWaiver,
 )
@@ -159,6 +161,8 @@ def begin(book: Book, attempt: Attempt, charge: Charge) -> None:
     if charge.approval:
         book.remove("approval", charge.approval)
         book.remove("request", charge.approval)
+    if charge.choice:
+        book.remove("choice", charge.choice)
 
 
 def end(book: Book, outcome: Outcome, gate: GateEnd | None) -> None:
@@ -187,9 +191,13 @@ def _put_request(book: Book, gate: GateEnd) -> None:
 
 
 def forget_requests(book: Book, passed: Collection[tuple[str, str]]) -> None:
-    """Forget the plans that wait for a person's word, and that word, where the check (target, check) passes now."""
+    """Forget plans that wait for a word, that word, and choices, where the check (target, check) passes now."""
     if not passed:
         return
+    for document in book.documents("choice"):
+        choice = gate_codec.choice(document)
+        if (choice.target_id, choice.check_id) in passed:
+            book.remove("choice", choice.incident_id)
     for document in book.documents("request"):
         request = gate_codec.request(document)
         if (request.target_id, request.check_id) in passed:
@@ -226,6 +234,25 @@ def change_flap(book: Book, update: FlapUpdate) -> None:
     book.put("flap", update.fingerprint, gate_codec.written(row))
 
 
+def _put_word(book: Book, one: SetApproval | SetChoice) -> None:
+    if isinstance(one, SetApproval):
+        approval = replace(one.approval, reason=clean_text(one.approval.reason))
+        book.put("approval", approval.incident_id, gate_codec.written(approval))
+    else:
+        choice = replace(one.choice, reason=clean_text(one.choice.reason))
+        book.put("choice", choice.incident_id, gate_codec.written(choice))
+
+
+def _take_word_back(book: Book, kind: str, incident_id: str) -> None:
+    if book.get(kind, incident_id) is None:
+        word = "an approval" if kind == "approval" else "a choice"
+        raise StoreError(
+            f"there is no {kind} of incident {incident_id} to withdraw",
+            hint=f"{word} is used up, or was withdrawn, at this very moment: see compliance-agent status",
+        )
+    book.remove(kind, incident_id)
+
+
 def change(book: Book, one: Change) -> None:
     """Carry out what a person asked for."""
     if isinstance(one, SetPause):
@@ -241,16 +268,10 @@ def change(book: Book, one: Change) -> None:
         book.put("waiver", waiver.place, gate_codec.written(waiver))
     elif isinstance(one, EndWaiver):
         book.remove("waiver", f"{one.target_id}/{one.check_id}")
-    elif isinstance(one, SetApproval):
-        approval = replace(one.approval, reason=clean_text(one.approval.reason))
-        book.put("approval", approval.incident_id, gate_codec.written(approval))
-    elif isinstance(one, EndApproval):
-        if book.get("approval", one.incident_id) is None:
-            raise StoreError(
-                f"there is no approval of incident {one.incident_id} to withdraw",
-                hint="it was used up, or withdrawn, at this very moment: see compliance-agent status",
-            )
-        book.remove("approval", one.incident_id)
+    elif isinstance(one, SetApproval | SetChoice):
+        _put_word(book, one)
+    elif isinstance(one, EndApproval | EndChoice):
+        _take_word_back(book, "approval" if isinstance(one, EndApproval) else "choice", one.incident_id)
     elif isinstance(one, Forgive):
         book.put("forgiven", one.what, repr(one.at_s))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_agent.adapters.store.codec import clean_text, optional_time_value, time_text, time_value
 from compliance_agent.domain.gate.flap import FlapRow, FlapState, Phase
-from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Term, Told, Waiver
+from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Choice, NotedPause, Pause, Term, Told, Waiver
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.people import PersonAction
@@ -91,6 +91,12 @@ def approval(text: str) -> Approval:
     """Return an approval that :func:`written` wrote."""
     read = json.loads(text)
     return Approval(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"])})
+
+
+def choice(text: str) -> Choice:
+    """Return a choice that :func:`written` wrote."""
+    read = json.loads(text)
+    return Choice(**{**read, "at": time_value(read["at"]), "until": _sure_term(read["until"])})
 
 
 def request(text: str) -> ApprovalRequest:

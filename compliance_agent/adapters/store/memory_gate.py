@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from compliance_agent.domain.gate.people import (
         Approval,
         ApprovalRequest,
+        Choice,
         NotedPause,
         Pause,
         PersonAction,
@@ -182,6 +183,14 @@ class MemoryGateSide:
     def approvals(self) -> list[Approval]:
         """Return every approval that was not used, over or not, by incident."""
         return self._all("approval", gate_codec.approval)
+
+    def choice(self, incident_id: str) -> Choice | None:
+        """Return the choice of a runbook for an incident, over or not, or ``None``."""
+        return self._one("choice", incident_id, gate_codec.choice)
+
+    def choices(self) -> list[Choice]:
+        """Return every choice that was not used, over or not, by incident."""
+        return self._all("choice", gate_codec.choice)
 
     def requests(self) -> list[ApprovalRequest]:
         """Return the plans that wait for a person's word, oldest first."""

@@ -40,7 +40,9 @@ RESTORATIONS_KEPT_MAX: Final = 50
 FLAPS_REST: Final = timedelta(minutes=5)
 """Least time between two snapshots that are taken only because flaps have changed: a snapshot copies the whole file."""
 
-HELD: Final = "SELECT kind, key, document FROM gate_record WHERE kind IN ('approval', 'flap', 'pause', 'waiver')"
+HELD: Final = (
+    "SELECT kind, key, document FROM gate_record WHERE kind IN ('approval', 'choice', 'flap', 'pause', 'waiver')"
+)
 """What holds healing back, or lets it go on: what must least of all be forgotten."""
 _ROOM_MIN_BYTES: Final = 16_777_216
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
@@ -62,8 +64,8 @@ def is_snapshot_due(path: Path, held: Iterable[Sequence[object]], *, now: dateti
 
     Returns:
         Whether the snapshot is missing, older than ``interval`` or from a future that a wrong clock made, or lacks a
-        decision of a person (a pause, a waiver, an approval; or has one that was taken back), or, at most once in
-        ``FLAPS_REST``, a suppression as it is now.
+        decision of a person (a pause, a waiver, an approval, a choice; or has one that was taken back), or, at most
+        once in ``FLAPS_REST``, a suppression as it is now.
 
     """
     try:

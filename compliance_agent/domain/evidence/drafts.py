@@ -61,6 +61,8 @@ class ActionKind(StrEnum):
     FLAP_RESTORED = "flap_restored"
     APPROVED = "approved"
     APPROVAL_WITHDRAWN = "approval_withdrawn"
+    CHOSEN = "chosen"
+    CHOICE_WITHDRAWN = "choice_withdrawn"
     WAIVED = "waived"
     WAIVER_ENDED = "waiver_ended"
     PAUSED = "paused"

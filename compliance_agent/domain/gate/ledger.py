@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from compliance_agent.domain.gate.flap import FlapUpdate
-    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, NotedPause, Pause, Waiver
+    from compliance_agent.domain.gate.people import Approval, ApprovalRequest, Choice, NotedPause, Pause, Waiver
     from compliance_agent.domain.gate.policy import BlastLimits
     from compliance_agent.domain.timeline import Instant
 
@@ -22,6 +22,7 @@ class Charge:
         flap: That a try is made.
         approval: Incident whose approval this uses up, or empty; a runbook that needs one is not tried alone.
         plan_digest: Of exactly what is done: what must have been approved.
+        choice: Incident whose choice of a runbook this uses up, or empty.
 
     """
 
@@ -30,6 +31,7 @@ class Charge:
     flap: FlapUpdate | None = None
     approval: str = ""
     plan_digest: str = ""
+    choice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,20 @@ class EndApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class SetChoice:
+    """Choose a runbook for an incident."""
+
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class EndChoice:
+    """Take a choice back; refused where it was used up meanwhile."""
+
+    incident_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgive:
     """Let the tries before ``at_s`` (``elapsed_s``) count no more: of a target, or of ``TARGET/CHECK``."""
 
@@ -106,4 +122,15 @@ class ChangeFlap:
     update: FlapUpdate
 
 
-Change: TypeAlias = SetPause | NotePauseFile | SetWaiver | EndWaiver | SetApproval | EndApproval | Forgive | ChangeFlap
+Change: TypeAlias = (
+    SetPause
+    | NotePauseFile
+    | SetWaiver
+    | EndWaiver
+    | SetApproval
+    | EndApproval
+    | SetChoice
+    | EndChoice
+    | Forgive
+    | ChangeFlap
+)

@@ -208,6 +208,27 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A person's choice of a runbook for one incident that no rule matches: good for one attempt.
+
+    Attributes:
+        incident_id: Which incident.
+        runbook_id: What is to run.
+        until: When it lapses unused.
+
+    """
+
+    incident_id: str
+    target_id: str
+    check_id: str
+    runbook_id: str
+    actor: str
+    reason: str
+    at: datetime
+    until: Term
+
+
+@dataclass(frozen=True, slots=True)
 class PersonAction:
     """One thing that a named person did, as the audit keeps it.
 

@@ -14,6 +14,7 @@ from compliance_agent.adapters.store.migrations import (
     m0003_damage,
     m0004_evidence,
     m0005_gate,
+    m0006_choices,
 )
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -22,5 +23,6 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     m0003_damage.STATEMENTS,
     m0004_evidence.STATEMENTS,
     m0005_gate.STATEMENTS,
+    m0006_choices.STATEMENTS,
 )
 """Statements by version; ``MIGRATIONS[0]`` leads from an empty file to version 1."""
