@@ -23,9 +23,10 @@ from rich.table import Table
 from central_command.api.app import make_app
 from central_command.api.requests import Services
 from central_command.api.serve import Server
+from central_command.cli import operators
 from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
-from central_command.flywheel.stages import StagePolicy
+from central_command.flywheel.stages import STAGES
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
 from central_command.store import counts
 from central_command.store.access import issue_enrolment_token
@@ -136,7 +137,7 @@ def log_plainly() -> None:
 
 def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) -> None:
     """Fold once a second, at most; while the database is away, try again."""
-    promoter = Promoter(PromotionPolicy(), StagePolicy(shadow_time=timedelta(days=7)), new_id)
+    promoter = Promoter(PromotionPolicy(), STAGES, new_id)
     while not stop.is_set():
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -275,6 +276,9 @@ def recount(where: _Where, mode: str) -> None:
 
 def _actor() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+operators.register(main, rules)
 
 
 def run(arguments: list[str] | None = None) -> int:

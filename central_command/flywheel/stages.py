@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from central_command.flywheel.promotion import Scope
 from central_command.flywheel.sequential import CanaryTest, CanaryVerdict, DecayTest
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from central_command.flywheel.promotion import Judgement
 
@@ -45,7 +46,9 @@ class Hand(StrEnum):
     PINNED = "pinned"
     """It stays where it is; decay is told, not acted on."""
     VETOED = "vetoed"
-    """It is served to nobody, until the veto is lifted."""
+    """It is served to nobody, and does not come back by itself, until the veto is lifted."""
+    DISABLED = "disabled"
+    """It is served to nobody; enabled again, it goes on where it stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class StagePolicy:
     canary_shares: tuple[float, ...] = (0.05, 0.25, 1.0)
     canary: CanaryTest = field(default_factory=CanaryTest)
     decay: DecayTest = field(default_factory=DecayTest)
+
+
+STAGES: Final = StagePolicy(shadow_time=timedelta(days=7))
+"""What the server asks for."""
 
 
 @dataclass(frozen=True, slots=True)
