@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import click
 from rich.console import Console
@@ -22,6 +22,7 @@ from central_command.store.diagnose import diagnose
 from central_command.store.explain import explain, status
 from central_command.store.hands import Decision, Deed, decide
 from central_command.store.ids import new_id
+from central_command.store.imports import import_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ def register(main: click.Group, rules: click.Group) -> None:
     """Add the commands of this module to those of the program."""
     main.add_command(_flywheel)
     main.add_command(_evidence)
+    main.add_command(_import)
     rules.add_command(_diagnose)
     for deed in Deed:
         rules.add_command(_deed_command(deed))
@@ -68,11 +70,13 @@ def _flywheel() -> None:
 
 @_flywheel.command("status")
 @_output
+@click.option("--imported", is_flag=True, help="Only patterns that an earlier control plane had promoted.")
 @click.pass_obj
-def _status(where: Where, output: str) -> None:
+def _status(where: Where, output: str, *, imported: bool) -> None:
     """Show how many rules and patterns stand in each stage, and what each waits for."""
     with ExitStack() as stack, where.database(stack).fleet() as connection:
         lines = status(connection, PromotionPolicy(), STAGES, now=datetime.now(UTC))
+    lines = [line for line in lines if not imported or line.imported_stage == "promoted"]
     stages = Counter(f"{line.kind} {line.stage}" for line in lines)
     if output == "json":
         _json({"stages": dict(sorted(stages.items())), "lines": [asdict(line) for line in lines]})
@@ -226,3 +230,15 @@ def _alarms_end(where: Where, alarm_id: str, reason: str, actor: str) -> None:
     with ExitStack() as stack, where.database(stack).fleet() as connection:
         alarm = end_alarm(connection, alarm_id, actor=actor, reason=reason, audit_id=new_id())
     click.echo(f"the alarm of {alarm.id} is over: {alarm.reason}")
+
+
+@click.command("import")
+@click.argument("file", type=click.File("rb"))
+@_actor
+@click.pass_obj
+def _import(where: Where, file: BinaryIO, actor: str) -> None:
+    """Take rules, patterns and reports of an earlier control plane, one JSON object a line, and judge them anew."""
+    with ExitStack() as stack:
+        told = import_lines(where.database(stack), file, actor=actor, now=datetime.now(UTC), new_id=new_id)
+    for what, count in sorted(told.items()):
+        click.echo(f"{count:,} {what}")

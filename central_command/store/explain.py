@@ -37,6 +37,7 @@ class Waiting:
         stage: Where it stands; ``quarantined`` for a rule that is never dispatched.
         hand: What an operator decided; ``none`` otherwise.
         waits_for: What it lacks, a sentence each; empty for what is enabled and sound.
+        imported_stage: What an earlier control plane had made of the pattern; ``None`` for what is ours.
 
     """
 
@@ -45,6 +46,7 @@ class Waiting:
     stage: str
     hand: str
     waits_for: tuple[str, ...]
+    imported_stage: str | None = None
 
 
 def status(
@@ -60,12 +62,12 @@ def status(
             lacks = (quarantined,) if quarantined else waits_for(standing, stages, now=now)
             lines.append(Waiting("rule", rule_id, stage, standing.hand.value, lacks))
     patterns = connection.execute(
-        "SELECT pattern_id, stage, stage_reason, incident_pattern, runbook_id FROM patterns WHERE stage <> 'promoted'"
-        " ORDER BY pattern_id"
+        "SELECT pattern_id, stage, stage_reason, incident_pattern, runbook_id, imported_stage FROM patterns"
+        " WHERE stage <> 'promoted' ORDER BY pattern_id"
     ).fetchall()
-    for pattern_id, stage, reason, pattern, runbook_id in patterns:
+    for pattern_id, stage, reason, pattern, runbook_id, imported in patterns:
         lacks = (reason,) if stage == "refused" else _lacks(connection, pattern_id, pattern, runbook_id, promotion)
-        lines.append(Waiting("pattern", str(pattern_id), stage, "none", lacks))
+        lines.append(Waiting("pattern", str(pattern_id), stage, "none", lacks, imported))
     return lines
 
 
