@@ -39,6 +39,30 @@ ALTER TABLE patterns ADD COLUMN imported_runbook text CHECK (imported_runbook <>
 ALTER TABLE patterns ALTER COLUMN runbook_id DROP NOT NULL;
 ALTER TABLE patterns ADD CHECK (runbook_id IS NOT NULL OR stage = 'refused' AND imported_runbook IS NOT NULL);
 
+-- As before, with the ids before their reports: joined by appliance first, the backlog of one costs its square.
+CREATE OR REPLACE VIEW l1_rule_counts WITH (security_invoker = true) AS
+WITH ids AS MATERIALIZED (
+  SELECT site_id, appliance_id, unnest(execution_ids) AS execution_id FROM telemetry_delta
+), pending AS (
+  SELECT r.rule_id,
+    count(*) AS matches,
+    count(*) FILTER (WHERE t.success) AS successes,
+    count(*) FILTER (WHERE t.outcome IN ('failed', 'verify_failed')) AS failures,
+    count(*) FILTER (WHERE t.outcome = 'not_applicable') AS not_applicable
+  FROM ids
+  JOIN execution_telemetry t USING (site_id, appliance_id, execution_id)
+  JOIN l1_rules r ON r.rule_id = t.rule_id AND (r.site_id = '*' OR r.site_id = t.site_id)
+  WHERE t.attempt_id IS NOT NULL
+  GROUP BY r.rule_id
+)
+SELECT r.site_id, r.rule_id,
+  r.match_count + coalesce(p.matches, 0) AS match_count,
+  r.success_count + coalesce(p.successes, 0) AS success_count,
+  r.failure_count + coalesce(p.failures, 0) AS failure_count,
+  r.not_applicable_count + coalesce(p.not_applicable, 0) AS not_applicable_count,
+  r.relapse_count
+FROM l1_rules r LEFT JOIN pending p USING (rule_id);
+
 ALTER TABLE site_hands ENABLE ROW LEVEL SECURITY;
 ALTER TABLE site_hands FORCE ROW LEVEL SECURITY;
 CREATE POLICY fleet ON site_hands TO central_fleet USING (true) WITH CHECK (true);
