@@ -26,10 +26,11 @@ from central_command.api.app import make_app
 from central_command.api.publisher import Publisher
 from central_command.api.requests import Services
 from central_command.api.serve import Server
+from central_command.cli import operators
 from central_command.cli.keys import keys
 from central_command.errors import CentralError, DatabaseError
 from central_command.flywheel.promotion import PromotionPolicy
-from central_command.flywheel.stages import StagePolicy
+from central_command.flywheel.stages import STAGES
 from central_command.postgres.server import URL_VARIABLE, PostgresServer, find_sources
 from central_command.signing.repository import Repository
 from central_command.store import counts
@@ -55,7 +56,6 @@ FOLD_EVERY_S: Final = 1.0
 PUBLISH_EVERY_S: Final = 5.0
 """Longest wait between two looks at what is served; a change that is announced is published at once."""
 _PARTITIONS_EVERY_S: Final = 3_600.0
-_STAGES: Final = StagePolicy(shadow_time=timedelta(days=7))
 _log = structlog.get_logger(__name__)
 
 
@@ -135,7 +135,7 @@ def serve(where: _Where, host: str, port: int, durable_s: float, signing: Path |
     with ExitStack() as stack:
         conninfo = where.open(stack)
         database = stack.enter_context(Database(conninfo))
-        publisher = None if signing is None else Publisher(Repository(signing), database, _STAGES.canary_shares)
+        publisher = None if signing is None else Publisher(Repository(signing), database, STAGES.canary_shares)
         services = Services(database=database, now=_now, monotonic_s=time.monotonic, new_id=new_id, publisher=publisher)
         if publisher is not None:
             publisher.publish(now=_now())
@@ -167,7 +167,7 @@ def log_plainly() -> None:
 
 def _fold_until(stop: threading.Event, conninfo: str, durable_after: timedelta) -> None:
     """Fold once a second, at most; while the database is away, try again."""
-    promoter = Promoter(PromotionPolicy(), _STAGES, new_id)
+    promoter = Promoter(PromotionPolicy(), STAGES, new_id)
     while not stop.is_set():
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -358,6 +358,9 @@ main.add_command(keys)
 
 def _actor() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+operators.register(main, rules)
 
 
 def run(arguments: list[str] | None = None) -> int:

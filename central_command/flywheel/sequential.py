@@ -42,11 +42,17 @@ class CanaryTest:
 
     def judge(self, score: float) -> CanaryVerdict:
         """Return what a score means. To be asked after each run, or each batch of them."""
-        if score >= math.log((1 - self.false_reject) / self.false_accept):
+        accept, reject = self.limits()
+        if score >= accept:
             return CanaryVerdict.ACCEPT
-        if score <= math.log(self.false_reject / (1 - self.false_accept)):
+        if score <= reject:
             return CanaryVerdict.REJECT
         return CanaryVerdict.GO_ON
+
+    def limits(self) -> tuple[float, float]:
+        """Return the scores at which the test accepts, and refuses."""
+        accept = math.log((1 - self.false_reject) / self.false_accept)
+        return accept, math.log(self.false_reject / (1 - self.false_accept))
 
 
 @dataclass(frozen=True, slots=True)

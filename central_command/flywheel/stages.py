@@ -6,14 +6,15 @@ Each step has a reason, and each is taken by ``advance`` alone, whoever asks: a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from central_command.flywheel.promotion import Scope
 from central_command.flywheel.sequential import CanaryTest, CanaryVerdict, DecayTest
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from central_command.flywheel.promotion import Judgement
 
@@ -42,7 +43,9 @@ class Hand(StrEnum):
     PINNED = "pinned"
     """It stays where it is; decay is told, not acted on."""
     VETOED = "vetoed"
-    """It is served to nobody, until the veto is lifted."""
+    """It is served to nobody, and does not come back by itself, until the veto is lifted."""
+    DISABLED = "disabled"
+    """It is served to nobody; enabled again, it goes on where it stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class StagePolicy:
     canary_shares: tuple[float, ...] = (0.05, 0.25, 1.0)
     canary: CanaryTest = field(default_factory=CanaryTest)
     decay: DecayTest = field(default_factory=DecayTest)
+
+
+STAGES: Final = StagePolicy(shadow_time=timedelta(days=7))
+"""What the server asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ _ROWS: Final = """
 CREATE TEMPORARY TABLE IF NOT EXISTS fold_rows (LIKE execution_telemetry) ON COMMIT DELETE ROWS
 """
 
+# The ids first, then their reports: joined by appliance before, the backlog of one appliance costs its square.
 _TAKE: Final = """
 WITH taken AS (
   DELETE FROM telemetry_delta

@@ -66,7 +66,7 @@ class Promoter:
         return moved
 
     def _advance_rule(self, connection: psycopg.Connection, rule_id: str, runs: RuleRuns, now: datetime) -> Step | None:
-        standing = _standing(connection, rule_id)
+        standing = standing_of(connection, rule_id, self.stages, lock=True)
         if standing is None:
             return None
         relapsed = [fix for fix in runs.relapsed if fix.fixed_at >= standing.since]
@@ -113,7 +113,7 @@ class Promoter:
         ).fetchall()
         moved = []
         for (rule_id,) in waiting:
-            standing = _standing(connection, rule_id)
+            standing = standing_of(connection, rule_id, self.stages, lock=True)
             if rule_id not in done and standing and (step := self._move(connection, rule_id, standing, now)):
                 moved.append((rule_id, step))
         return moved
@@ -138,9 +138,9 @@ class Promoter:
         step = advance(Standing(Stage.OBSERVED, now), judgement, self.stages, now=now)
         reason = "; ".join(judgement.missing) if step is None else step.reason
         check_id, platform, pattern, runbook_id = row
-        hidden = None if step is None else _hidden_by(connection, pattern)
+        hidden = None if step is None else hidden_by(connection, pattern, runbook_id)
         if hidden is not None:
-            step, reason = None, f"the rule {hidden} takes these incidents already"
+            step, reason = None, hidden
         if step is None:
             connection.execute(
                 "UPDATE patterns SET stage_reason = %s WHERE site_id = '*' AND pattern_id = %s", (reason, pattern_id)
@@ -238,29 +238,49 @@ def _groups(connection: psycopg.Connection, rule_id: str) -> tuple[list[int], De
     return list(by_group) or [0] * (2 * GROUPS), Decay(decay, tuple(without), groups)
 
 
-def _standing(connection: psycopg.Connection, rule_id: str) -> Standing | None:
-    row = connection.execute(
-        "SELECT stage, stage_since, hand, canary_step, stage_successes, stage_failures, shadow_matches,"
-        " shadow_agreements, decay FROM l1_rules WHERE rule_id = %s FOR NO KEY UPDATE",
-        (rule_id,),
-    ).fetchone()
+_STANDING: Final = (
+    "SELECT stage, stage_since, hand, canary_step, stage_successes, stage_failures, shadow_matches,"
+    " shadow_agreements, decay FROM l1_rules WHERE rule_id = %s"
+)
+
+
+def standing_of(
+    connection: psycopg.Connection, rule_id: str, policy: StagePolicy, *, lock: bool = False
+) -> Standing | None:
+    """Return where a rule stands, ``None`` if there is none.
+
+    Args:
+        connection: Of the role ``central_fleet``.
+        rule_id: Which.
+        policy: What the stages ask for.
+        lock: Whether the rule must not move until the transaction ends.
+
+    """
+    row = connection.execute(_STANDING + (" FOR NO KEY UPDATE" if lock else ""), (rule_id,)).fetchone()
     if row is None:
         return None
-    _, decay = _groups(connection, rule_id)
-    return replace(Standing(Stage(row[0]), row[1], Hand(row[2]), *row[3:]), decay=decay.confirmed)
+    by_group, decay = _groups(connection, rule_id)
+    verdict = canary_verdict(policy.canary, by_group[:GROUPS], by_group[GROUPS:])
+    return replace(Standing(Stage(row[0]), row[1], Hand(row[2]), *row[3:]), decay=decay.confirmed, canary=verdict)
 
 
-def _hidden_by(connection: psycopg.Connection, pattern: object) -> str | None:
-    """Return the rule that already takes every incident of a pattern: a better one is never shadowed by a new one."""
+def hidden_by(connection: psycopg.Connection, pattern: object, runbook_id: str) -> str | None:
+    """Return why a pattern must not become a rule beside those that are there, ``None`` where nothing is against it.
+
+    A better rule is never shadowed by a new one, and what a person refused does not come back under another name.
+    """
     new = compile_pattern(pattern)  # type: ignore[arg-type]  # what a jsonb column gives is JSON
-    rows: Sequence[tuple[str, object]] = connection.execute(
-        "SELECT rule_id, incident_pattern FROM l1_rules WHERE site_id = '*' AND quarantine_reason IS NULL"
-        " AND stage IN ('shadow', 'canary', 'enabled') ORDER BY priority, rule_id"
+    rows: Sequence[tuple[str, object, str]] = connection.execute(
+        "SELECT rule_id, incident_pattern, hand FROM l1_rules WHERE site_id = '*' AND ("
+        "quarantine_reason IS NULL AND hand IN ('none', 'pinned') AND stage IN ('shadow', 'canary', 'enabled')"
+        " OR hand IN ('vetoed', 'disabled') AND runbook_id = %s) ORDER BY priority, rule_id",
+        (runbook_id,),
     ).fetchall()
-    for rule_id, other in rows:
+    for rule_id, other, hand in rows:
         try:
             if implies(new, compile_pattern(other)):  # type: ignore[arg-type]  # the same
-                return rule_id
+                refused = hand in (Hand.VETOED.value, Hand.DISABLED.value)
+                return f"the rule {rule_id} " + (f"is {hand}" if refused else "takes these incidents already")
         except PatternError:
             continue  # it matches nothing, so it hides nothing
     return None

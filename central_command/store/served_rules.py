@@ -13,13 +13,21 @@ if TYPE_CHECKING:
 
     import psycopg
 
-FLEET: Final = "*"
+_OF_FLEET: Final = """
+SELECT r.rule_id, r.name, r.incident_pattern, r.action, r.priority, r.source, r.stage, r.canary_step FROM l1_rules r
+WHERE r.site_id = '*' AND r.quarantine_reason IS NULL AND r.hand NOT IN ('vetoed', 'disabled')
+  AND r.stage IN ('shadow', 'canary', 'enabled') AND r.source IN ('synced', 'promoted')
+ORDER BY r.rule_id
+"""
 
-_SERVED: Final = """
-SELECT site_id, rule_id, name, incident_pattern, action, priority, source, stage, canary_step FROM l1_rules
-WHERE quarantine_reason IS NULL AND hand <> 'vetoed' AND stage IN ('shadow', 'canary', 'enabled')
-  AND source IN ('synced', 'promoted')
-ORDER BY rule_id
+# A site's own rules; and those of the fleet about which the site has decided otherwise.
+_OF_SITES: Final = """
+SELECT here.site_id, r.rule_id, r.name, r.incident_pattern, r.action, r.priority, r.source, here.stage, r.canary_step
+FROM rules_at_site here JOIN l1_rules r USING (rule_id)
+WHERE (here.scope <> '*' AND r.source IN ('synced', 'promoted') AND here.stage IN ('shadow', 'canary', 'enabled'))
+  OR (here.scope = '*' AND EXISTS (
+    SELECT FROM site_hands h WHERE h.site_id = here.site_id AND h.rule_id = here.rule_id))
+ORDER BY here.site_id, r.rule_id
 """
 
 
@@ -47,20 +55,19 @@ def served_rules(connection: psycopg.Connection, *, canary_shares: Sequence[floa
     """
     fleet: dict[tuple[str, str], list[Mapping[str, object]]] = defaultdict(list)
     sites: dict[str, list[Mapping[str, object]]] = defaultdict(list)
-    for site_id, rule_id, name, pattern, action, priority, source, stage, step in connection.execute(_SERVED):
-        entry: dict[str, object] = {
-            "rule_id": rule_id,
-            "name": name,
-            "incident_pattern": pattern,
-            "action": action,
-            "priority": priority,
-        }
-        if stage != Stage.ENABLED:
-            entry["stage"] = stage
-        if stage == Stage.CANARY:
-            entry["share"] = canary_shares[min(step, len(canary_shares) - 1)]
-        if site_id == FLEET:
-            fleet[source, "stable" if stage == Stage.ENABLED else "canary"].append(entry)
-        else:
-            sites[site_id].append(entry)
+    for *columns, source, stage, step in connection.execute(_OF_FLEET):
+        channel = "stable" if stage == Stage.ENABLED else "canary"
+        fleet[source, channel].append(_entry(columns, stage, canary_shares[min(step, len(canary_shares) - 1)]))
+    for site_id, *columns, _source, stage, step in connection.execute(_OF_SITES):
+        sites[site_id].append(_entry(columns, stage, canary_shares[min(step, len(canary_shares) - 1)]))
     return ServedRules(fleet, sites)
+
+
+def _entry(columns: Sequence[object], stage: str, share: float) -> dict[str, object]:
+    """Return a rule as it is served: switched off where neither shadow, canary nor enabled is its stage."""
+    entry = dict(zip(("rule_id", "name", "incident_pattern", "action", "priority"), columns, strict=True))
+    if stage not in {Stage.SHADOW, Stage.CANARY, Stage.ENABLED}:
+        return {**entry, "enabled": False}
+    if stage == Stage.CANARY:
+        return {**entry, "stage": stage, "share": share}
+    return entry if stage == Stage.ENABLED else {**entry, "stage": stage}

@@ -118,10 +118,10 @@ def rules_of(bundle: SyncedBundle, *, site_id: str, appliance_id: str) -> Synced
             if reason or acts is None:
                 why = reason or f"unknown stage {stage.name!r}: this agent is older than its control plane"
                 quarantined.append(QuarantinedRule(rule.rule_id, source, why, str(rule.action), rule.place))
-            elif acts:
-                rules[rule.rule_id] = rule
             else:
-                tried[rule.rule_id] = rule
+                rules.pop(rule.rule_id, None)  # of the fleet: a site's own word replaces it, also where it only tries
+                tried.pop(rule.rule_id, None)
+                (rules if acts else tried)[rule.rule_id] = rule
     return SyncedRules(tuple(rules.values()), tuple(tried.values()), tuple(quarantined))
 
 

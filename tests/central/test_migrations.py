@@ -11,12 +11,15 @@ import pytest
 
 from central_command.store.migrate import current, migrate
 from central_command.store.telemetry import keep_partitions
-from tests.support.central import NOW
+from tests.support.central import NOW, add_rule, add_runbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from central_command.postgres.server import PostgresServer
+
+
+_ALL = ["0001", "0002"]
 
 
 @pytest.fixture
@@ -54,8 +57,8 @@ def test_a_migration_that_fails_half_way_has_done_nothing_and_can_be_run_again(e
         with pytest.raises(Exception, match="division by zero"):
             migrate(empty)
     assert (current(empty), _tables(empty)) == (None, 0)
-    assert migrate(empty) == ["0001"]
-    assert (current(empty), migrate(empty)) == ("0001", [])
+    assert migrate(empty) == _ALL
+    assert (current(empty), migrate(empty)) == (_ALL[-1], [])
 
 
 def test_servers_that_start_at_once_make_tables_and_partitions_once(empty) -> None:
@@ -66,4 +69,17 @@ def test_servers_that_start_at_once_make_tables_and_partitions_once(empty) -> No
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(start, range(4))) == [0, 0, 0, 5]
-    assert current(empty) == "0001"
+    assert current(empty) == _ALL[-1]
+
+
+def test_decisions_of_the_first_tables_are_kept_by_the_second(empty) -> None:
+    migrate(empty, to="0001")
+    with psycopg.connect(empty, autocommit=True) as connection:
+        add_runbook(connection, "LIN-SSH-001")
+        for hand in ("none", "pinned", "vetoed"):
+            add_rule(connection, f"RULE-{hand}", hand=hand)
+        before = connection.execute("SELECT rule_id, hand, enabled FROM l1_rules ORDER BY 1").fetchall()
+        assert migrate(empty, to="0002") == ["0002"]
+        assert connection.execute("SELECT rule_id, hand, enabled FROM l1_rules ORDER BY 1").fetchall() == before
+        connection.execute("UPDATE l1_rules SET hand = 'disabled' WHERE rule_id = 'RULE-none'")
+        assert connection.execute("SELECT rule_id FROM l1_rules WHERE enabled").fetchall() == [("RULE-pinned",)]

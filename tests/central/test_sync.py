@@ -187,6 +187,43 @@ def test_a_rule_that_this_agent_does_not_understand_is_set_aside_by_itself(clini
     assert clinic.rules() == {"GOOD": "enabled", "STRANGE": "quarantined", "NEWER": "quarantined"}
 
 
+@pytest.mark.parametrize("hand", ["disabled", "vetoed"])
+def test_a_site_switches_a_rule_of_the_fleet_off_for_itself(clinic, owner, hand) -> None:
+    add_rule(owner, "FLEET-1")
+    decide(owner, SITE, "FLEET-1", hand)
+    clinic.publisher.publish(now=now())
+    clinic.enrol()
+    clinic.sync()
+    assert clinic.rules() == {"FLEET-1": "disabled"}
+    decide(owner, SITE, "FLEET-1", None)
+    decide(owner, OTHER, "FLEET-1", hand)
+    clinic.publisher.publish(now=now())
+    clinic.sync()
+    assert clinic.rules() == {"FLEET-1": "enabled"}
+
+
+def test_a_site_keeps_a_rule_in_the_stage_that_it_was_pinned_at(clinic, owner) -> None:
+    add_rule(owner, "FLEET-1")
+    decide(owner, SITE, "FLEET-1", "pinned", "shadow")
+    add_rule(owner, "FLEET-2", source="promoted", stage="shadow")
+    decide(owner, SITE, "FLEET-2", "pinned", "enabled")
+    clinic.publisher.publish(now=now())
+    clinic.enrol()
+    clinic.sync()
+    assert clinic.rules() == {"FLEET-1": "tried out", "FLEET-2": "enabled"}
+
+
+def decide(
+    owner: psycopg.Connection, site_id: str, rule_id: str, hand: str | None, pinned_stage: str | None = None
+) -> None:
+    owner.execute("DELETE FROM site_hands WHERE site_id = %s AND rule_id = %s", (site_id, rule_id))
+    if hand is not None:
+        owner.execute(
+            "INSERT INTO site_hands VALUES (%s, %s, %s, %s, 'a reason', 'joe', now())",
+            (site_id, rule_id, hand, pinned_stage),
+        )
+
+
 def test_a_wrong_fingerprint_enrols_nothing(clinic) -> None:
     done = clinic.enrol("--root-sha256", "0" * 64)
     assert done.returncode == 1
