@@ -336,6 +336,44 @@ def test_ufw_is_not_switched_on_over_rules_that_refuse(machine: OverlayMachine, 
     assert ("enable" in machine.run("cat /run/ufw.calls").stdout) is not refused
 
 
+# Sockets of one kind each (1 stream, 2 datagram), kept open.
+LISTEN: Final = """python3 -c "
+import socket, time
+kept = []
+for kind, address, port in {where}:
+    kept.append(socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, kind))
+    kept[-1].bind((address, port))
+    if kind == 1: kept[-1].listen()
+time.sleep(600)" """
+
+
+@pytest.mark.parametrize(
+    ("where", "rules", "served"),
+    [
+        ("[(1, '0.0.0.0', 5432), (1, '::', 4433), (2, '0.0.0.0', 161)]", "", ["tcp 4433", "tcp 5432", "udp 161"]),
+        ("[(1, '127.0.0.1', 5432), (1, '::1', 4433), (1, '::ffff:127.0.0.1', 81)]", "", []),
+        ("[(2, '0.0.0.0', 68), (2, '0.0.0.0', 40000), (1, '0.0.0.0', 22)]", "", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow tcp 80,5432 0.0.0.0/0 any 10.0.0.0/8 in", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow any 5000:6000 0.0.0.0/0 any 0.0.0.0/0 in", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow udp 5432 0.0.0.0/0 any 0.0.0.0/0 in", ["tcp 5432"]),
+    ],
+    ids=["others", "the loopback", "clients, and SSH", "a list of ports", "a range", "another protocol"],
+)
+def test_a_firewall_is_not_closed_over_what_the_clinic_serves(
+    machine: OverlayMachine, where: str, rules: str, served: list[str]
+) -> None:
+    configure(machine, "")
+    machine.write("/usr/sbin/ufw", '#!/bin/sh\necho "$*" >>/run/ufw.calls\n', 0o755)
+    machine.run("mkdir -p /etc/ufw; echo ENABLED=no >/etc/ufw/ufw.conf; rm -f /run/ufw.calls", check=True)
+    machine.write("/etc/ufw/user.rules", f"*filter\n{rules}\nCOMMIT\n")
+    start(machine, LISTEN.format(where=where), as_guest=False)
+    seen = look(machine, "LIN-FW-001")
+    assert sorted(seen.facts.get("served", [])) == served  # type: ignore[call-overload] # a list
+    assert ("the firewall would cut off" in seen.guard) is bool(served)
+    assert ("would cut off" in change(machine, "LIN-FW-001", "remediate", "attempt-1")) is bool(served)
+    assert ("enable" in machine.run("cat /run/ufw.calls").stdout) is (not served)
+
+
 # ---- audit
 
 AUDITCTL: Final = "#!/bin/sh\ncase $1 in -s) echo 'enabled 1' ;; -l) cat /run/audit.listed ;; esac\n"

@@ -144,6 +144,58 @@ ca_ufw_refusals() {
     ca_fail 'the rules of ufw cannot be read'
 }
 
+# ca_ssh_ports: print the ports of TCP by which people and this agent come in by SSH, one a line. Wants root.
+ca_ssh_ports() {
+  ca_ports=''
+  if ca_connection=$(ca_ssh_connection); then ca_ports=${ca_connection##* }; fi
+  ca_sshd_find
+  if [ -n "$ca_sshd" ]; then
+    # A ListenAddress may name a port of its own.
+    ca_ports="$ca_ports $(ca_sshd_run -T 2>/dev/null | awk '$1 == "port" || $1 == "listenaddress" { sub(/.*[: ]/, ""); print }')"
+    if [ -z "$(printf '%s' "$ca_ports" | tr -d '[:space:]')" ]; then ca_ports=22; fi
+  fi
+  printf '%s' "$ca_ports" | tr -s '[:space:]' '\n' | awk '/^[0-9]+$/' | sort -un
+}
+
+# ca_served: print what listens here for others, but for SSH and for what ufw holds a rule to allow: "tcp 5432", one
+# a line. Not what listens on the loopback alone, nor ports of UDP that clients use (high ones, DHCP, mDNS). Wants root.
+ca_served() {
+  ca_ours=$(ca_ssh_ports) || return 1
+  for ca_file in tcp tcp6 udp udp6; do
+    [ -r "/proc/net/$ca_file" ] || continue
+    sed "s/^/${ca_file%6} /" "/proc/net/$ca_file" || return 1
+  done | ours=$(printf '%s' "$ca_ours" | tr '\n' ' ') awk '
+    function number(hex, i, total) {
+      for (i = 1; i <= length(hex); i++) total = total * 16 + index("0123456789ABCDEF", substr(hex, i, 1)) - 1
+      return total
+    }
+    function allows(ports, port, part, range, count, i) {
+      count = split(ports, part, ",")
+      for (i = 1; i <= count; i++) {
+        if (part[i] == "any" || part[i] == port) return 1
+        if (split(part[i], range, ":") == 2 && port >= range[1] + 0 && port <= range[2] + 0) return 1
+      }
+      return 0
+    }
+    BEGIN {
+      count = split(ENVIRON["ours"], port, " ")
+      for (i = 1; i <= count; i++) ssh[port[i]] = 1
+      # "### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in": whoever it lets in, somebody has decided.
+      while ((getline line <"/etc/ufw/user.rules") > 0)
+        if (line ~ /^### tuple ### (allow|limit)/) { split(line, word, " "); kind[++rules] = word[5]; to[rules] = word[6] }
+    }
+    $1 == "tcp" && $5 != "0A" || $1 == "udp" && $5 != "07" || $3 !~ /:/ { next }
+    {
+      split($3, local, ":")
+      # Four bytes each, in the order of this machine: 127.0.0.0/8, ::1, and the first within IPv6.
+      if (local[1] ~ /^(0000000000000000FFFF0000)?......7F$/ || local[1] == "00000000000000000000000001000000") next
+      at = number(local[2])
+      if ($1 == "tcp" && at in ssh || $1 == "udp" && (at >= 32768 || at == 68 || at == 546 || at == 5353)) next
+      for (i = 1; i <= rules; i++) if ((kind[i] == $1 || kind[i] == "any") && allows(to[i], at)) next
+      if (!seen[$1, at]++) print $1, at
+    }'
+}
+
 # ca_forwards_for: print what this machine may pass packets on for, a reason a line: programs that run or are
 # installed (containers, virtual machines, tunnels, routing), interfaces, rules of the firewall. Wants root.
 ca_forwards_for() {
