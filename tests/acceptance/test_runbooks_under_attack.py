@@ -850,7 +850,17 @@ def test_whose_password_has_to_grow_old(
         ("sed -i 's/^/# /' /etc/ssh/authorized_keys.d/clerk", True),
         ("chmod 0666 /etc/ssh/authorized_keys.d/clerk", True),
         ("chown guest /etc/ssh/authorized_keys.d/clerk", True),
-        ("sed -i 's/^/no-pty,command=\"x y\" /' /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i 's/^/no-pty,environment=\"A=x y\" /' /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i 's/^/no-pty,command=\"x y\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/from=\"192.0.2.9\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/expiry-time=\"20200101\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/cert-authority /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^[^ ]*/ssh-dss/' /etc/ssh/authorized_keys.d/clerk", True),
+        ("chmod 0777 /etc/ssh/authorized_keys.d", True),
+        ("chmod 0777 /etc/ssh/authorized_keys.d; sed -i '1iStrictModes no' /etc/ssh/sshd_config", False),
+        ("printf 'Match User clerk\\n  PubkeyAuthentication no\\n' >>/etc/ssh/sshd_config", True),
+        ("printf 'Match Group clerk\\n  AuthorizedKeysFile none\\n' >>/etc/ssh/sshd_config", True),
+        ("printf 'Match User stranger\\n  PubkeyAuthentication no\\n' >>/etc/ssh/sshd_config", False),
         ("sed -i '/^clerk:/s/:$6/:!$6/' /etc/shadow; rm /etc/ssh/authorized_keys.d/clerk", False),
         ("sed -i '/^clerk:/s,/bin/sh,/usr/sbin/nologin,' /etc/passwd; rm /etc/ssh/authorized_keys.d/clerk", False),
     ],
@@ -858,6 +868,26 @@ def test_whose_password_has_to_grow_old(
 def test_who_would_be_shut_out_without_passwords_is_named(machine: OverlayMachine, spoil: str, named: bool) -> None:
     machine.run(spoil, check=True)
     assert look(machine, "LIN-SSH-002").facts["password_only"] == (["clerk"] if named else [])
+
+
+def test_the_agents_own_key_may_be_bound_to_its_address(machine: OverlayMachine) -> None:
+    machine.run("sed -i 's/^/from=\"192.0.2.7\" /' /etc/ssh/authorized_keys.d/operator", check=True)
+    machine.run("usermod -p \"$(sed -n 's/^clerk:\\([^:]*\\):.*/\\1/p' /etc/shadow)\" operator", check=True)
+    compiled = get("LIN-SSH-002")
+    steps = compiled.detect_steps(compiled.parameters({}))
+    results = run_steps(steps, lambda text: machine.run(f"exec env {ADMITS} /bin/sh -s", stdin=text).stdout.encode())
+    seen = "".join(result.stdout for result in results.values()).splitlines()
+    assert ("agent_key=true" in seen, "password_only=operator" in seen) == (True, False)
+
+
+@pytest.mark.parametrize("methods", ["keyboard-interactive", "publickey keyboard-interactive"])
+def test_a_match_block_that_lets_in_by_password_alone_does_not_pass(machine: OverlayMachine, methods: str) -> None:
+    text = "PasswordAuthentication no\nKbdInteractiveAuthentication yes\n"
+    text += "AuthenticationMethods publickey,keyboard-interactive\n"
+    configure(machine, text)
+    assert look(machine, "LIN-SSH-002").verdict == "pass"
+    configure(machine, f"{text}Match Address 10.0.0.0/8\n  AuthenticationMethods {methods}\n")
+    assert look(machine, "LIN-SSH-002").verdict == "fail"
 
 
 # ---- the way in: what a reload would bring into force
