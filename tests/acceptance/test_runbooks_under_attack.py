@@ -673,6 +673,28 @@ def test_undo_opens_nothing_that_a_user_could_have_put_there(machine: OverlayMac
     assert mode(machine, "/etc/app/x") == "600 root"
 
 
+@pytest.mark.parametrize(
+    ("prepare", "trusted"),
+    [
+        ("chmod 0755 /srv/plain", True),
+        ("chgrp crew /srv/plain; chmod 0775 /srv/plain", True),  # Ubuntu's /var/log is the group's of its log daemon
+        ("usermod -aG crew guest; chgrp crew /srv/plain; chmod 0775 /srv/plain", False),
+        ("usermod -g crew guest; chgrp crew /srv/plain; chmod 0775 /srv/plain", False),
+        ("chgrp guest /srv/plain; chmod 0775 /srv/plain", False),
+        ("chgrp 54321 /srv/plain; chmod 0775 /srv/plain", False),
+        ("usermod -aG root guest; chmod 0775 /srv/plain", False),
+        ("python3 - /srv/plain", False),  # an access list that lets guest write
+    ],
+)
+def test_a_folder_that_an_ordinary_user_may_write_is_not_roots_own(
+    machine: OverlayMachine, prepare: str, trusted: bool
+) -> None:
+    writable = ACL.replace("(2, 4, 2003)", "(2, 6, 2003)").replace("(0x10, 4,", "(0x10, 6,")
+    machine.run(f"rm -rf /srv/plain; mkdir -p /srv/plain; groupadd -r crew; {prepare}", stdin=writable, check=True)
+    done = machine.run("/bin/sh -s", stdin=f"{CATALOGUE.library.detect}\nca_roots_path /srv/plain/x && echo yes\n")
+    assert (done.stdout == "yes\n") is trusted, done.stderr
+
+
 @pytest.mark.parametrize("name", ["a\nb", "c\td", "e f", "-g", "h'i\"j$(id)"])
 def test_odd_names_in_etc_are_seen(machine: OverlayMachine, name: str) -> None:
     machine.run('touch -- "$(cat; echo x)"', stdin=f"/etc/{name}")

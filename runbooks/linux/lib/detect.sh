@@ -275,16 +275,33 @@ ca_sshd_program() {
   echo "$ca_exe"
 }
 
-# ca_roots_own FILE: does it, or what it points to, belong to root, with nobody else to write it?
+# ca_roots_own FILE: does it, or what it points to, belong to root, with nobody else to write it? A folder may be open
+# to a group of daemons, such as Ubuntu's /var/log.
 ca_roots_own() {
   ca_owned=$(stat -L -c '%u %g %a' -- "$1" 2>/dev/null) || return 1
   case $ca_owned in
     '0 '*[2367]) return 1 ;; # writable by others
-    '0 0 '*) ;;              # the group is root's own
-    '0 '*[2367][0-7]) [ -d "$1" ] ;; # writable by some group: so is Debian's /usr/local, by its administrators
-    '0 '*) ;;
+    '0 '*[2367][0-7]) ;;
+    '0 '*) return 0 ;; # the bits of the group bound what an access list gives
     *) return 1 ;;
   esac
+  case $(ls -Lld -- "$1") in ??????????+*) return 1 ;; esac # an access list: for whom, the bits do not tell
+  ca_owned=${ca_owned#0 }
+  [ -d "$1" ] || [ "${ca_owned% *}" = 0 ] || return 1
+  ca_daemons_group "${ca_owned% *}"
+}
+
+# ca_daemons_group ID: is this a group of the system (id below 1000), and no ordinary account in it?
+ca_daemons_group() {
+  [ "$1" -lt 1000 ] || return 1
+  # getent asks a directory too; a group that nobody knows may be anybody's.
+  ca_members=$(if ca_have getent; then getent group "$1"; else awk -F: -v id="$1" '$3 == id' /etc/group; fi)
+  [ -n "$ca_members" ] || return 1
+  { if ca_have getent; then getent passwd; else cat /etc/passwd; fi; } | id=$1 members=${ca_members##*:} awk -F: '
+    BEGIN { count = split(ENVIRON["members"], member, ","); for (i = 1; i <= count; i++) inside[member[i]] = 1 }
+    $3 < 1000 { delete inside[$1]; next }
+    $4 == ENVIRON["id"] { found = 1 }
+    END { for (name in inside) found = 1; exit found }'
 }
 
 # ca_roots_path FILE: do all folders above it belong to root, with nobody else to write them? Else somebody
