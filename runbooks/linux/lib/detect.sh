@@ -256,7 +256,8 @@ ca_sshd_find() {
     [ -z "$ca_sshd_pid" ] || break
     case $ca_daemons in *" $ca_pid "*) ca_sshd_pid=$ca_pid ;; esac
   done
-  [ -z "$ca_sshd_pid" ] || ca_sshd_command
+  # As the machine boots no daemon tells them; the timer kept them.
+  if [ -n "$ca_sshd_pid" ]; then ca_sshd_command; else ca_sshd_args=${CA_SSHD_ARGS:-}; fi
   if [ ! -x "$ca_sshd" ]; then
     ca_sshd=$(command -v sshd) || ca_sshd=''
   fi
