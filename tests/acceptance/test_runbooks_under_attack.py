@@ -418,6 +418,19 @@ def test_audit_rules_count_when_they_record_every_write(machine: OverlayMachine,
 # ---- patches, clock, banner
 
 
+@pytest.mark.parametrize(("index", "verdict"), [("touch", "pass"), ("touch -d '30 days ago'", "fail"), (":", "fail")])
+def test_an_installation_does_not_make_alpines_index_recent(machine: OverlayMachine, index: str, verdict: str) -> None:
+    """What is installed without a look at the branch writes the list of packages, and no index."""
+    machine.write("/usr/local/sbin/apk", "#!/bin/sh\nexit 0\n", 0o755)
+    machine.run("mv /usr/lib/apt/apt-helper /usr/lib/apt/away; mkdir -p /lib/apk/db /var/cache/apk", check=True)
+    machine.run(f"touch /lib/apk/db/installed; {index} /var/cache/apk/APKINDEX.x.tar.gz", check=True)
+    try:
+        seen = look(machine, "LIN-PATCH-001")
+    finally:
+        machine.run("mv /usr/lib/apt/away /usr/lib/apt/apt-helper; rm -rf /lib/apk /var/cache/apk", check=True)
+    assert (seen.facts["manager"], seen.verdict) == ("apk", verdict)
+
+
 def test_lists_of_other_archives_do_not_make_the_security_lists_recent(machine: OverlayMachine) -> None:
     lists = "/var/lib/apt/lists"
     security = f"{lists}/mirror.example_debian-security_dists_bookworm-security"
