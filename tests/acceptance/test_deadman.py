@@ -353,17 +353,100 @@ def test_a_machine_that_shuts_down_takes_the_change_back_first(machine: OverlayM
     wait_until(lambda: state(machine) == before, "the change is taken back")
 
 
-def test_with_systemd_the_timer_is_a_unit_of_its_own(machine: OverlayMachine) -> None:
+@pytest.fixture
+def with_systemd(machine: OverlayMachine) -> OverlayMachine:
     """A stand-in for systemd-run, which keeps what it was asked for and starts it, as the real one would."""
     machine.run("mkdir -p /run/systemd/system", check=True)
     stub = '#!/bin/sh\necho "$*" >/run/systemd/asked\nwhile [ "${1#--}" != "$1" ]; do shift; done\nsetsid "$@" &\n'
     machine.write("/usr/local/sbin/systemd-run", stub, 0o755)
-    assert here(machine, change("attempt-1")) == ""
-    asked = machine.read("/run/systemd/asked")
+    return machine
+
+
+def test_with_systemd_the_timer_is_a_unit_of_its_own(with_systemd: OverlayMachine) -> None:
+    assert here(with_systemd, change("attempt-1")) == ""
+    asked = with_systemd.read("/run/systemd/asked")
     assert "--unit=compliance-agent-deadman-attempt-1" in asked
     assert "--property=KillMode=process" in asked
-    assert here(machine, confirm("attempt-1")) == ""
-    assert timers(machine) == []
+    assert here(with_systemd, confirm("attempt-1")) == ""
+    assert timers(with_systemd) == []
+
+
+def units(machine: OverlayMachine) -> list[str]:
+    return machine.run("find /etc/systemd/system -name 'compliance-agent-*'").stdout.split()
+
+
+def lose_power(machine: OverlayMachine) -> None:
+    """End the timer as a power cut does."""
+    machine.run("for id in $(pgrep -f '/deadman/[t]imer'); do kill -9 $id; done", check=True)
+
+
+def boot(machine: OverlayMachine, *, anew: bool = True) -> None:
+    """Start what systemd would start for multi-user.target, in another boot or in this one."""
+    if anew:
+        machine.run(f"for f in {UNDO}/*/deadman/boot_id; do echo another >$f; done", check=True)
+    wants = "/etc/systemd/system/multi-user.target.wants/compliance-agent-*"
+    machine.run(f"for unit in {wants}; do sh -c \"$(sed -n 's/^ExecStart=//p' $unit)\"; done", check=True)
+
+
+@pytest.mark.parametrize("half_way", [False, True], ids=["before the timer goes off", "while it takes back"])
+def test_a_machine_that_loses_power_takes_the_change_back_as_it_boots(
+    with_systemd: OverlayMachine, half_way: bool
+) -> None:
+    before = state(with_systemd)
+    assert here(with_systemd, change("attempt-1")) == ""
+    lose_power(with_systemd)
+    if half_way:
+        with_systemd.run(f"mkdir {UNDO}/attempt-1/deadman/decided", check=True)
+    (unit,) = [name for name in units(with_systemd) if "wants" not in name]
+    assert "Before=ssh.service sshd.service\n" in with_systemd.read(unit)
+    boot(with_systemd)
+    assert state(with_systemd) == before
+    assert units(with_systemd) == []
+    assert "too late" in here(with_systemd, confirm("attempt-1"))
+
+
+def test_another_configuration_of_the_daemon_is_taken_back_at_boot_too(with_systemd: OverlayMachine) -> None:
+    with_systemd.run(f"cp {CONFIG} /etc/ssh/other && /usr/sbin/sshd -f /etc/ssh/other -p 2299", check=True)
+    before = state(with_systemd, "/etc/ssh/other")
+    assert here(with_systemd, change("attempt-1")) == ""
+    assert state(with_systemd, "/etc/ssh/other") != before
+    lose_power(with_systemd)
+    with_systemd.run("kill $(cat /run/sshd.pid); sleep 0.2", check=True)
+    boot(with_systemd)
+    assert state(with_systemd, "/etc/ssh/other") == before
+
+
+@pytest.mark.parametrize("end", [confirm, undo], ids=["confirmed", "undone"])
+def test_a_boot_after_the_decision_changes_nothing(with_systemd: OverlayMachine, end: object) -> None:
+    assert callable(end)
+    assert here(with_systemd, change("attempt-1")) == ""
+    assert here(with_systemd, end("attempt-1")) == ""
+    assert units(with_systemd) == []
+
+
+def test_a_confirmed_change_outlives_a_power_cut_before_the_unit_is_gone(with_systemd: OverlayMachine) -> None:
+    assert here(with_systemd, change("attempt-1")) == ""
+    changed = state(with_systemd)
+    with_systemd.run("cp -a /etc/systemd/system /run/units", check=True)
+    assert here(with_systemd, confirm("attempt-1")) == ""
+    with_systemd.run("cp -a /run/units/. /etc/systemd/system/; rm -rf /run/units", check=True)
+    boot(with_systemd)
+    assert (state(with_systemd), units(with_systemd)) == (changed, [])
+
+
+def test_what_is_started_again_in_the_same_boot_takes_nothing_back(with_systemd: OverlayMachine) -> None:
+    assert here(with_systemd, change("attempt-1")) == ""
+    changed = state(with_systemd)
+    boot(with_systemd, anew=False)
+    assert state(with_systemd) == changed
+    assert here(with_systemd, confirm("attempt-1")) == ""
+
+
+def test_nothing_is_changed_where_a_power_cut_could_not_be_undone(with_systemd: OverlayMachine) -> None:
+    before = state(with_systemd)
+    with_systemd.run("rm -rf /etc/systemd/system && touch /etc/systemd/system", check=True)
+    assert "nothing was changed" in here(with_systemd, change("attempt-1"))
+    assert (state(with_systemd), timers(with_systemd)) == (before, [])
 
 
 def test_an_ordinary_user_can_neither_read_stop_nor_decide_the_timer(machine: OverlayMachine) -> None:

@@ -336,6 +336,44 @@ def test_ufw_is_not_switched_on_over_rules_that_refuse(machine: OverlayMachine, 
     assert ("enable" in machine.run("cat /run/ufw.calls").stdout) is not refused
 
 
+# Sockets of one kind each (1 stream, 2 datagram), kept open.
+LISTEN: Final = """python3 -c "
+import socket, time
+kept = []
+for kind, address, port in {where}:
+    kept.append(socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, kind))
+    kept[-1].bind((address, port))
+    if kind == 1: kept[-1].listen()
+time.sleep(600)" """
+
+
+@pytest.mark.parametrize(
+    ("where", "rules", "served"),
+    [
+        ("[(1, '0.0.0.0', 5432), (1, '::', 4433), (2, '0.0.0.0', 161)]", "", ["tcp 4433", "tcp 5432", "udp 161"]),
+        ("[(1, '127.0.0.1', 5432), (1, '::1', 4433), (1, '::ffff:127.0.0.1', 81)]", "", []),
+        ("[(2, '0.0.0.0', 68), (2, '0.0.0.0', 40000), (1, '0.0.0.0', 22)]", "", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow tcp 80,5432 0.0.0.0/0 any 10.0.0.0/8 in", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow any 5000:6000 0.0.0.0/0 any 0.0.0.0/0 in", []),
+        ("[(1, '0.0.0.0', 5432)]", "### tuple ### allow udp 5432 0.0.0.0/0 any 0.0.0.0/0 in", ["tcp 5432"]),
+    ],
+    ids=["others", "the loopback", "clients, and SSH", "a list of ports", "a range", "another protocol"],
+)
+def test_a_firewall_is_not_closed_over_what_the_clinic_serves(
+    machine: OverlayMachine, where: str, rules: str, served: list[str]
+) -> None:
+    configure(machine, "")
+    machine.write("/usr/sbin/ufw", '#!/bin/sh\necho "$*" >>/run/ufw.calls\n', 0o755)
+    machine.run("mkdir -p /etc/ufw; echo ENABLED=no >/etc/ufw/ufw.conf; rm -f /run/ufw.calls", check=True)
+    machine.write("/etc/ufw/user.rules", f"*filter\n{rules}\nCOMMIT\n")
+    start(machine, LISTEN.format(where=where), as_guest=False)
+    seen = look(machine, "LIN-FW-001")
+    assert sorted(seen.facts.get("served", [])) == served  # type: ignore[call-overload] # a list
+    assert ("the firewall would cut off" in seen.guard) is bool(served)
+    assert ("would cut off" in change(machine, "LIN-FW-001", "remediate", "attempt-1")) is bool(served)
+    assert ("enable" in machine.run("cat /run/ufw.calls").stdout) is (not served)
+
+
 # ---- audit
 
 AUDITCTL: Final = "#!/bin/sh\ncase $1 in -s) echo 'enabled 1' ;; -l) cat /run/audit.listed ;; esac\n"
@@ -378,6 +416,19 @@ def test_audit_rules_count_when_they_record_every_write(machine: OverlayMachine,
 
 
 # ---- patches, clock, banner
+
+
+@pytest.mark.parametrize(("index", "verdict"), [("touch", "pass"), ("touch -d '30 days ago'", "fail"), (":", "fail")])
+def test_an_installation_does_not_make_alpines_index_recent(machine: OverlayMachine, index: str, verdict: str) -> None:
+    """What is installed without a look at the branch writes the list of packages, and no index."""
+    machine.write("/usr/local/sbin/apk", "#!/bin/sh\nexit 0\n", 0o755)
+    machine.run("mv /usr/lib/apt/apt-helper /usr/lib/apt/away; mkdir -p /lib/apk/db /var/cache/apk", check=True)
+    machine.run(f"touch /lib/apk/db/installed; {index} /var/cache/apk/APKINDEX.x.tar.gz", check=True)
+    try:
+        seen = look(machine, "LIN-PATCH-001")
+    finally:
+        machine.run("mv /usr/lib/apt/away /usr/lib/apt/apt-helper; rm -rf /lib/apk /var/cache/apk", check=True)
+    assert (seen.facts["manager"], seen.verdict) == ("apk", verdict)
 
 
 def test_lists_of_other_archives_do_not_make_the_security_lists_recent(machine: OverlayMachine) -> None:
@@ -635,6 +686,28 @@ def test_undo_opens_nothing_that_a_user_could_have_put_there(machine: OverlayMac
     assert mode(machine, "/etc/app/x") == "600 root"
 
 
+@pytest.mark.parametrize(
+    ("prepare", "trusted"),
+    [
+        ("chmod 0755 /srv/plain", True),
+        ("chgrp crew /srv/plain; chmod 0775 /srv/plain", True),  # Ubuntu's /var/log is the group's of its log daemon
+        ("usermod -aG crew guest; chgrp crew /srv/plain; chmod 0775 /srv/plain", False),
+        ("usermod -g crew guest; chgrp crew /srv/plain; chmod 0775 /srv/plain", False),
+        ("chgrp guest /srv/plain; chmod 0775 /srv/plain", False),
+        ("chgrp 54321 /srv/plain; chmod 0775 /srv/plain", False),
+        ("usermod -aG root guest; chmod 0775 /srv/plain", False),
+        ("python3 - /srv/plain", False),  # an access list that lets guest write
+    ],
+)
+def test_a_folder_that_an_ordinary_user_may_write_is_not_roots_own(
+    machine: OverlayMachine, prepare: str, trusted: bool
+) -> None:
+    writable = ACL.replace("(2, 4, 2003)", "(2, 6, 2003)").replace("(0x10, 4,", "(0x10, 6,")
+    machine.run(f"rm -rf /srv/plain; mkdir -p /srv/plain; groupadd -r crew; {prepare}", stdin=writable, check=True)
+    done = machine.run("/bin/sh -s", stdin=f"{CATALOGUE.library.detect}\nca_roots_path /srv/plain/x && echo yes\n")
+    assert (done.stdout == "yes\n") is trusted, done.stderr
+
+
 @pytest.mark.parametrize("name", ["a\nb", "c\td", "e f", "-g", "h'i\"j$(id)"])
 def test_odd_names_in_etc_are_seen(machine: OverlayMachine, name: str) -> None:
     machine.run('touch -- "$(cat; echo x)"', stdin=f"/etc/{name}")
@@ -812,7 +885,17 @@ def test_whose_password_has_to_grow_old(
         ("sed -i 's/^/# /' /etc/ssh/authorized_keys.d/clerk", True),
         ("chmod 0666 /etc/ssh/authorized_keys.d/clerk", True),
         ("chown guest /etc/ssh/authorized_keys.d/clerk", True),
-        ("sed -i 's/^/no-pty,command=\"x y\" /' /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i 's/^/no-pty,environment=\"A=x y\" /' /etc/ssh/authorized_keys.d/clerk", False),
+        ("sed -i 's/^/no-pty,command=\"x y\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/from=\"192.0.2.9\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/expiry-time=\"20200101\" /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^/cert-authority /' /etc/ssh/authorized_keys.d/clerk", True),
+        ("sed -i 's/^[^ ]*/ssh-dss/' /etc/ssh/authorized_keys.d/clerk", True),
+        ("chmod 0777 /etc/ssh/authorized_keys.d", True),
+        ("chmod 0777 /etc/ssh/authorized_keys.d; sed -i '1iStrictModes no' /etc/ssh/sshd_config", False),
+        ("printf 'Match User clerk\\n  PubkeyAuthentication no\\n' >>/etc/ssh/sshd_config", True),
+        ("printf 'Match Group clerk\\n  AuthorizedKeysFile none\\n' >>/etc/ssh/sshd_config", True),
+        ("printf 'Match User stranger\\n  PubkeyAuthentication no\\n' >>/etc/ssh/sshd_config", False),
         ("sed -i '/^clerk:/s/:$6/:!$6/' /etc/shadow; rm /etc/ssh/authorized_keys.d/clerk", False),
         ("sed -i '/^clerk:/s,/bin/sh,/usr/sbin/nologin,' /etc/passwd; rm /etc/ssh/authorized_keys.d/clerk", False),
     ],
@@ -820,6 +903,26 @@ def test_whose_password_has_to_grow_old(
 def test_who_would_be_shut_out_without_passwords_is_named(machine: OverlayMachine, spoil: str, named: bool) -> None:
     machine.run(spoil, check=True)
     assert look(machine, "LIN-SSH-002").facts["password_only"] == (["clerk"] if named else [])
+
+
+def test_the_agents_own_key_may_be_bound_to_its_address(machine: OverlayMachine) -> None:
+    machine.run("sed -i 's/^/from=\"192.0.2.7\" /' /etc/ssh/authorized_keys.d/operator", check=True)
+    machine.run("usermod -p \"$(sed -n 's/^clerk:\\([^:]*\\):.*/\\1/p' /etc/shadow)\" operator", check=True)
+    compiled = get("LIN-SSH-002")
+    steps = compiled.detect_steps(compiled.parameters({}))
+    results = run_steps(steps, lambda text: machine.run(f"exec env {ADMITS} /bin/sh -s", stdin=text).stdout.encode())
+    seen = "".join(result.stdout for result in results.values()).splitlines()
+    assert ("agent_key=true" in seen, "password_only=operator" in seen) == (True, False)
+
+
+@pytest.mark.parametrize("methods", ["keyboard-interactive", "publickey keyboard-interactive"])
+def test_a_match_block_that_lets_in_by_password_alone_does_not_pass(machine: OverlayMachine, methods: str) -> None:
+    text = "PasswordAuthentication no\nKbdInteractiveAuthentication yes\n"
+    text += "AuthenticationMethods publickey,keyboard-interactive\n"
+    configure(machine, text)
+    assert look(machine, "LIN-SSH-002").verdict == "pass"
+    configure(machine, f"{text}Match Address 10.0.0.0/8\n  AuthenticationMethods {methods}\n")
+    assert look(machine, "LIN-SSH-002").verdict == "fail"
 
 
 # ---- the way in: what a reload would bring into force

@@ -123,12 +123,12 @@ def test_what_a_machine_mends_it_can_undo(runbook_id: str) -> None:
 
 
 @pytest.mark.parametrize("runbook_id", REMEDIABLE)
-def test_what_changes_the_ssh_server_must_be_confirmed_by_a_new_session(runbook_id: str) -> None:
+def test_what_may_shut_the_agent_out_must_be_confirmed_by_a_new_session(runbook_id: str) -> None:
     compiled = CATALOGUE.get(runbook_id)
     assert compiled is not None
     parameters = compiled.parameters({})
     steps = compiled.remediate_steps(parameters, attempt_id="a")
-    if not any("ca_sshd_reload" in step.script for step in steps):
+    if not any("ca_sshd_reload" in step.script or "ufw --force enable" in step.script for step in steps):
         return
     assert compiled.confirm_within_s is not None
     undo = steps[0].environment["CA_DEADMAN_UNDO"]

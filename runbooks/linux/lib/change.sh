@@ -357,24 +357,40 @@ ca_names_group() {
 
 # What waits on the machine, in a process of its own, to undo a change that nobody confirms. "$1" is its folder,
 # "$2" how many seconds it waits. Whoever makes the folder "decided" first decides: this timer, or a new session.
-# It goes off at once when asked to (now), or told to end, as at a shutdown.
+# It goes off at once when asked to (now), or told to end, as at a shutdown. With "boot" for "$2" it is the machine
+# that starts again, after a power cut: what nobody has confirmed, or what was taken back half way, is taken back.
 # shellcheck disable=SC2016 # expands in the timer's own shell
 ca_deadman_timer='
 cd "$1" || exit 1
 trap "" HUP INT QUIT PIPE
 trap ": >now" TERM
-echo "$$" >pid
-left=$2
-while [ ! -e now ] && [ "$left" -gt 0 ]; do
-  [ ! -d decided ] || exit 0
-  sleep 1
-  left=$((left - 1))
-done
-mkdir decided 2>/dev/null || exit 0
+forget() {
+  [ -s unit ] && read -r unit <unit || return 0
+  rm -f -- "$unit" "${unit%/*}/multi-user.target.wants/${unit##*/}"
+}
+if [ "$2" = boot ]; then
+  [ "$(cat boot_id)" != "$(cat /proc/sys/kernel/random/boot_id)" ] || exit 0
+  if [ -e confirmed ] || [ -e fired ]; then
+    forget
+    exit 0
+  fi
+  mkdir decided 2>/dev/null || :
+else
+  echo "$$" >pid
+  left=$2
+  while [ ! -e now ] && [ "$left" -gt 0 ]; do
+    [ ! -d decided ] || exit 0
+    sleep 1
+    left=$((left - 1))
+  done
+  mkdir decided 2>/dev/null || exit 0
+fi
 CA_SSHD_PID=$(cat sshd)
-export CA_SSHD_PID
+CA_SSHD_ARGS=$(cat sshd_args)
+export CA_SSHD_PID CA_SSHD_ARGS
 /bin/sh undo </dev/null >report 2>&1
 : >fired
+forget
 '
 
 # ca_deadman_arm SECONDS UNDO: have UNDO (a script) run that many seconds from now, whatever becomes of this
@@ -388,21 +404,50 @@ ca_deadman_arm() {
   ca_connection=$(ca_ssh_connection) || ca_connection=''
   ca_sshd_find
   printf '%s\n' "$ca_connection" >"$ca_deadman/connection" && ca_started "$$" >"$ca_deadman/since" &&
-    printf '%s\n' "$ca_sshd_pid" >"$ca_deadman/sshd" && printf '%s\n' "$2" >"$ca_deadman/undo" &&
+    printf '%s\n' "$ca_sshd_pid" >"$ca_deadman/sshd" && printf '%s' "$ca_sshd_args" >"$ca_deadman/sshd_args" &&
+    printf '%s\n' "$2" >"$ca_deadman/undo" && cat /proc/sys/kernel/random/boot_id >"$ca_deadman/boot_id" &&
     printf 'umask 077\nPATH=%s\nLC_ALL=C\nCA_UNDO_ROOT=%s\nexport PATH LC_ALL CA_UNDO_ROOT%s' \
       "$PATH" "$CA_UNDO_ROOT" "$ca_deadman_timer" >"$ca_deadman/timer" ||
     ca_fail "cannot write $ca_deadman"
-  ca_sync "$ca_deadman/undo"
+  for ca_file in undo timer boot_id sshd_args; do ca_sync "$ca_deadman/$ca_file"; done
+  ca_sync "$ca_deadman"
+  ca_deadman_boot
   ca_deadman_start "$1"
   ca_tries=100
   until [ -s "$ca_deadman/pid" ]; do
     ca_tries=$((ca_tries - 1))
     if [ "$ca_tries" = 0 ]; then
       mkdir "$ca_deadman/decided" 2>/dev/null || :
+      ca_deadman_forget
       ca_fail 'the timer that would take the change back did not start; nothing was changed'
     fi
     sleep 0.1 2>/dev/null || sleep 1
   done
+}
+
+# ca_deadman_boot: a power cut ends the timer, so systemd has the change taken back as it starts this machine, before
+# the SSH server. Without systemd nothing does.
+ca_deadman_boot() {
+  ca_systemd || return 0
+  ca_unit=/etc/systemd/system/compliance-agent-undo-$CA_ATTEMPT.service
+  ca_wants=${ca_unit%/*}/multi-user.target.wants
+  printf '%s\n' "$ca_unit" >"$ca_deadman/unit" && ca_sync "$ca_deadman/unit" && ca_roots_path "$ca_unit" &&
+    { [ -d "$ca_wants" ] || mkdir -m 0755 "$ca_wants"; } &&
+    printf '%s\n' '[Unit]' "Description=Take back a change of compliance-agent that nobody has confirmed ($CA_ATTEMPT)" \
+      "ConditionPathExists=$ca_deadman/timer" "RequiresMountsFor=$ca_deadman" 'Before=ssh.service sshd.service' \
+      '[Service]' 'Type=oneshot' 'TimeoutStartSec=120' "ExecStart=/bin/sh $ca_deadman/timer $ca_deadman boot" >"$ca_unit" &&
+    chmod 0644 "$ca_unit" && ln -s "../${ca_unit##*/}" "$ca_wants/${ca_unit##*/}" && ca_sync "$ca_unit" &&
+    ca_sync "$ca_wants" && ca_sync "${ca_unit%/*}" || {
+    ca_deadman_forget
+    ca_fail "cannot write $ca_unit, which would take the change back after a power cut; nothing was changed"
+  }
+  ca_label "$ca_unit"
+}
+
+# ca_deadman_forget: the next boot takes nothing back any more.
+ca_deadman_forget() {
+  ca_unit=$(cat "$ca_deadman/unit" 2>/dev/null) && [ -n "$ca_unit" ] || return 0
+  rm -f -- "$ca_unit" "${ca_unit%/*}/multi-user.target.wants/${ca_unit##*/}" 2>/dev/null || :
 }
 
 # ca_deadman_start SECONDS: start the timer, away from this session. Where systemd may end what a session leaves
@@ -411,6 +456,7 @@ ca_deadman_start() {
   if ca_systemd && ca_have systemd-run && systemd-run --quiet --collect --unit="compliance-agent-deadman-$CA_ATTEMPT" \
     --property=KillMode=process --property=TimeoutStopSec=60 \
     /bin/sh "$ca_deadman/timer" "$ca_deadman" "$1" </dev/null >/dev/null 2>&1; then return 0; fi
+  if ! ca_have setsid; then ca_deadman_forget; fi
   ca_have setsid || ca_fail 'there is no setsid to start a timer with that outlives this session; nothing was changed'
   env -i setsid /bin/sh "$ca_deadman/timer" "$ca_deadman" "$1" </dev/null >/dev/null 2>&1 &
 }
@@ -445,6 +491,9 @@ ca_deadman_disarm() {
     fi
   fi
   mkdir "$ca_deadman/decided" 2>/dev/null || ca_fail 'too late: the machine has taken the change back by itself'
+  : >"$ca_deadman/confirmed" && ca_sync "$ca_deadman/confirmed" && ca_sync "$ca_deadman" ||
+    ca_fail "cannot write $ca_deadman/confirmed; the change is taken back at the next boot"
+  ca_deadman_forget
   ca_deadman_wait 5 || :
 }
 
@@ -458,4 +507,5 @@ ca_deadman_take() {
     ca_deadman_wait 90 || ca_fail 'the timer that takes the change back does not come to its end'
   fi
   mkdir "$ca_deadman/decided" 2>/dev/null || :
+  ca_deadman_forget
 }

@@ -144,6 +144,58 @@ ca_ufw_refusals() {
     ca_fail 'the rules of ufw cannot be read'
 }
 
+# ca_ssh_ports: print the ports of TCP by which people and this agent come in by SSH, one a line. Wants root.
+ca_ssh_ports() {
+  ca_ports=''
+  if ca_connection=$(ca_ssh_connection); then ca_ports=${ca_connection##* }; fi
+  ca_sshd_find
+  if [ -n "$ca_sshd" ]; then
+    # A ListenAddress may name a port of its own.
+    ca_ports="$ca_ports $(ca_sshd_run -T 2>/dev/null | awk '$1 == "port" || $1 == "listenaddress" { sub(/.*[: ]/, ""); print }')"
+    if [ -z "$(printf '%s' "$ca_ports" | tr -d '[:space:]')" ]; then ca_ports=22; fi
+  fi
+  printf '%s' "$ca_ports" | tr -s '[:space:]' '\n' | awk '/^[0-9]+$/' | sort -un
+}
+
+# ca_served: print what listens here for others, but for SSH and for what ufw holds a rule to allow: "tcp 5432", one
+# a line. Not what listens on the loopback alone, nor ports of UDP that clients use (high ones, DHCP, mDNS). Wants root.
+ca_served() {
+  ca_ours=$(ca_ssh_ports) || return 1
+  for ca_file in tcp tcp6 udp udp6; do
+    [ -r "/proc/net/$ca_file" ] || continue
+    sed "s/^/${ca_file%6} /" "/proc/net/$ca_file" || return 1
+  done | ours=$(printf '%s' "$ca_ours" | tr '\n' ' ') awk '
+    function number(hex, i, total) {
+      for (i = 1; i <= length(hex); i++) total = total * 16 + index("0123456789ABCDEF", substr(hex, i, 1)) - 1
+      return total
+    }
+    function allows(ports, port, part, range, count, i) {
+      count = split(ports, part, ",")
+      for (i = 1; i <= count; i++) {
+        if (part[i] == "any" || part[i] == port) return 1
+        if (split(part[i], range, ":") == 2 && port >= range[1] + 0 && port <= range[2] + 0) return 1
+      }
+      return 0
+    }
+    BEGIN {
+      count = split(ENVIRON["ours"], port, " ")
+      for (i = 1; i <= count; i++) ssh[port[i]] = 1
+      # "### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in": whoever it lets in, somebody has decided.
+      while ((getline line <"/etc/ufw/user.rules") > 0)
+        if (line ~ /^### tuple ### (allow|limit)/) { split(line, word, " "); kind[++rules] = word[5]; to[rules] = word[6] }
+    }
+    $1 == "tcp" && $5 != "0A" || $1 == "udp" && $5 != "07" || $3 !~ /:/ { next }
+    {
+      split($3, local, ":")
+      # Four bytes each, in the order of this machine: 127.0.0.0/8, ::1, and the first within IPv6.
+      if (local[1] ~ /^(0000000000000000FFFF0000)?......7F$/ || local[1] == "00000000000000000000000001000000") next
+      at = number(local[2])
+      if ($1 == "tcp" && at in ssh || $1 == "udp" && (at >= 32768 || at == 68 || at == 546 || at == 5353)) next
+      for (i = 1; i <= rules; i++) if ((kind[i] == $1 || kind[i] == "any") && allows(to[i], at)) next
+      if (!seen[$1, at]++) print $1, at
+    }'
+}
+
 # ca_forwards_for: print what this machine may pass packets on for, a reason a line: programs that run or are
 # installed (containers, virtual machines, tunnels, routing), interfaces, rules of the firewall. Wants root.
 ca_forwards_for() {
@@ -204,7 +256,8 @@ ca_sshd_find() {
     [ -z "$ca_sshd_pid" ] || break
     case $ca_daemons in *" $ca_pid "*) ca_sshd_pid=$ca_pid ;; esac
   done
-  [ -z "$ca_sshd_pid" ] || ca_sshd_command
+  # As the machine boots no daemon tells them; the timer kept them.
+  if [ -n "$ca_sshd_pid" ]; then ca_sshd_command; else ca_sshd_args=${CA_SSHD_ARGS:-}; fi
   if [ ! -x "$ca_sshd" ]; then
     ca_sshd=$(command -v sshd) || ca_sshd=''
   fi
@@ -223,16 +276,33 @@ ca_sshd_program() {
   echo "$ca_exe"
 }
 
-# ca_roots_own FILE: does it, or what it points to, belong to root, with nobody else to write it?
+# ca_roots_own FILE: does it, or what it points to, belong to root, with nobody else to write it? A folder may be open
+# to a group of daemons, such as Ubuntu's /var/log.
 ca_roots_own() {
   ca_owned=$(stat -L -c '%u %g %a' -- "$1" 2>/dev/null) || return 1
   case $ca_owned in
     '0 '*[2367]) return 1 ;; # writable by others
-    '0 0 '*) ;;              # the group is root's own
-    '0 '*[2367][0-7]) [ -d "$1" ] ;; # writable by some group: so is Debian's /usr/local, by its administrators
-    '0 '*) ;;
+    '0 '*[2367][0-7]) ;;
+    '0 '*) return 0 ;; # the bits of the group bound what an access list gives
     *) return 1 ;;
   esac
+  case $(ls -Lld -- "$1") in ??????????+*) return 1 ;; esac # an access list: for whom, the bits do not tell
+  ca_owned=${ca_owned#0 }
+  [ -d "$1" ] || [ "${ca_owned% *}" = 0 ] || return 1
+  ca_daemons_group "${ca_owned% *}"
+}
+
+# ca_daemons_group ID: is this a group of the system (id below 1000), and no ordinary account in it?
+ca_daemons_group() {
+  [ "$1" -lt 1000 ] || return 1
+  # getent asks a directory too; a group that nobody knows may be anybody's.
+  ca_members=$(if ca_have getent; then getent group "$1"; else awk -F: -v id="$1" '$3 == id' /etc/group; fi)
+  [ -n "$ca_members" ] || return 1
+  { if ca_have getent; then getent passwd; else cat /etc/passwd; fi; } | id=$1 members=${ca_members##*:} awk -F: '
+    BEGIN { count = split(ENVIRON["members"], member, ","); for (i = 1; i <= count; i++) inside[member[i]] = 1 }
+    $3 < 1000 { delete inside[$1]; next }
+    $4 == ENVIRON["id"] { found = 1 }
+    END { for (name in inside) found = 1; exit found }'
 }
 
 # ca_roots_path FILE: do all folders above it belong to root, with nobody else to write them? Else somebody
