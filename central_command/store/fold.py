@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from central_command.flywheel.influence import RUNS_A_DAY
 from central_command.store.folded import Fix, Folded, RuleRuns
+from central_command.store.shadow import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -318,6 +319,7 @@ def _settle(connection: psycopg.Connection, rules: dict[str, RuleRuns], patterns
         keys = [(one.site_id, one.appliance_id, one.pattern_id) for one in fixes if one.pattern_id]
         patterns.update(pattern_id for _, _, pattern_id in keys)
         _add_tallies(connection, keys, lasted=lasted)
+    watch(connection, relapsed, matured)
 
 
 def _add_tallies(connection: psycopg.Connection, keys: list[tuple[str, str, UUID]], *, lasted: bool) -> None:

@@ -17,6 +17,7 @@ from central_command.flywheel.evidence import Tally
 from central_command.flywheel.influence import GROUPS, Decay, canary_verdict, group_of
 from central_command.flywheel.promotion import PatternRecord, judge
 from central_command.flywheel.stages import Hand, Stage, Standing, advance
+from central_command.store.shadow import forget
 from compliance_agent.domain.pattern import PatternError, compile_pattern
 from compliance_agent.domain.subsumption import implies
 
@@ -199,6 +200,7 @@ def set_stage(
         " FROM l1_rules old WHERE new.rule_id = %s AND old.rule_id = new.rule_id RETURNING old.stage",
         (step.stage.value, now, step.reason, step.canary_step, rule_id),
     ).fetchone()
+    forget(connection, rule_id)
     audit(
         connection,
         audit_id,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from central_command.postgres.server import PostgresServer
 
 
-_ALL = ["0001", "0002"]
+_ALL = ["0001", "0002", "0003"]
 
 
 @pytest.fixture

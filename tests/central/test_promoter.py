@@ -200,3 +200,70 @@ def test_two_runbooks_for_one_check_are_two_patterns(no_rule, agent, fleet) -> N
         ("LIN-SSH-001",),
         ("LIN-SSH-003",),
     ]
+
+
+def _in_shadow(no_rule: psycopg.Connection, agent: psycopg.Connection, fleet: psycopg.Connection) -> None:
+    _fix_by_hand(no_rule, agent, 12)
+    for now in (NOW, _LATER, _LATER):
+        _turn(fleet, now=now)
+    assert fleet.execute("SELECT stage FROM l1_rules").fetchone() == ("shadow",)
+
+
+def _shadow(connection: psycopg.Connection) -> tuple[object, ...] | None:
+    return connection.execute("SELECT shadow_matches, shadow_agreements FROM l1_rules").fetchone()
+
+
+def test_what_people_choose_and_what_lasts_is_counted_for_a_rule_in_shadow_once_for_each_appliance(
+    no_rule, agent, fleet
+) -> None:
+    _in_shadow(no_rule, agent, fleet)
+    for number in range(5):
+        fixes = [execution(level="L3", rule_id=None, ended_at=_LATER + timedelta(hours=1)) for _ in range(3)]
+        report(agent, fixes, site_id=f"clinic-{number}")
+    _turn(fleet, now=_LATER + timedelta(hours=2))
+    assert _shadow(fleet) == (0, 0), "none of them has lasted yet"
+    _turn(fleet, now=_LATER + DURABLE_AFTER + timedelta(days=1))
+    assert _shadow(fleet) == (5, 5)
+
+
+def test_a_remedy_that_failed_while_its_rule_is_in_shadow_speaks_against_it(no_rule, agent, fleet) -> None:
+    _in_shadow(no_rule, agent, fleet)
+    at = _LATER + timedelta(hours=1)
+    for number in range(3):
+        report(agent, [execution("failed", level="L3", rule_id=None, ended_at=at)], site_id=f"clinic-{number}")
+    report(
+        agent,
+        [execution("failed", level="L3", rule_id=None, ended_at=at, runbook_id="LIN-SSH-003")],
+        site_id="clinic-9",
+    )
+    _turn(fleet, now=at)
+    assert _shadow(fleet) == (3, 0)
+
+
+def test_another_remedy_that_lasted_is_a_disagreement(no_rule, agent, fleet) -> None:
+    add_runbook(no_rule, "LIN-SSH-003")
+    _in_shadow(no_rule, agent, fleet)
+    at = _LATER + timedelta(hours=1)
+    fix = execution(level="L3", rule_id=None, ended_at=at, runbook_id="LIN-SSH-003", action="run_runbook:LIN-SSH-003")
+    report(agent, [fix], site_id="clinic-1")
+    _turn(fleet, now=at)
+    _turn(fleet, now=at + DURABLE_AFTER + timedelta(seconds=1))
+    assert _shadow(fleet) == (1, 0)
+
+
+def test_what_happened_before_the_shadow_is_no_word_on_it(no_rule, agent, fleet) -> None:
+    _in_shadow(no_rule, agent, fleet)
+    report(agent, [execution("failed", level="L3", rule_id=None, ended_at=NOW)], site_id="clinic-1")
+    _turn(fleet, now=_LATER + timedelta(hours=1))
+    assert _shadow(fleet) == (0, 0)
+
+
+def test_a_rule_that_agreed_leaves_the_shadow_and_its_words_are_forgotten(no_rule, agent, fleet) -> None:
+    _in_shadow(no_rule, agent, fleet)
+    at = _LATER + timedelta(hours=1)
+    for number in range(10):
+        report(agent, [execution(level="L3", rule_id=None, ended_at=at)], site_id=f"clinic-{number}")
+    _turn(fleet, now=at)
+    moved = _turn(fleet, now=at + DURABLE_AFTER + timedelta(days=1))
+    assert moved == [(_RULE, "canary")]
+    assert fleet.execute("SELECT count(*) FROM shadow_votes").fetchone() == (0,)
