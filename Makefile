@@ -1,7 +1,7 @@
 # Every target sets up what it needs; a second run finds that done. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help run test lint set-up set-up-dev set-up-bench set-up-fleet set-up-system bench-flywheel bench-heal bench-matching bench-central bench-fleet \
-	chaos distros playground simulate lock clean
+	chaos distros playground demo-central simulate lock clean
 
 BIN := .venv/bin
 # Commands that tests start for real; scripts/system-packages.sh knows which package brings each.
@@ -66,6 +66,9 @@ bench-fleet: set-up-system set-up-bench set-up-fleet ## as root: a fleet scanned
 
 playground: set-up-system set-up-dev ## as root: a scratch machine behind its own SSH server, to try the agent on
 	@$(BIN)/python -m scripts.playground
+
+demo-central: set-up-dev ## the flywheel: three appliances, what people mend becomes a signed rule and heals by itself (2 minutes)
+	@$(BIN)/python -m scripts.demo_central
 
 simulate: set-up-dev ## a week of a clinic in simulated time: what was healed, held and why (half a minute)
 	@$(BIN)/python -m scripts.simulate

@@ -20,7 +20,7 @@ import psycopg
 import structlog
 from psycopg import sql
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from central_command.api.app import make_app
 from central_command.api.publisher import Publisher
@@ -319,7 +319,7 @@ def rules_top(where: _Where, output: str, limit: int) -> None:
     if output == "json":
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))
         return
-    table = Table("rule", "stage", box=None, pad_edge=False)
+    table = Table(Column("rule", overflow="fold"), "stage", box=None, pad_edge=False)
     for name in ("matches", "success", "lasted", "at least", "relapses"):
         table.add_column(name, justify="right")
     for line in lines:
