@@ -58,7 +58,7 @@ bench-matching: set-up-bench ## rules and incidents: ours and the peers side by 
 bench-flywheel: set-up-dev ## what the flywheel promotes and demotes, by simulation (about 2 minutes)
 	@$(BIN)/python -m benchmarks.flywheel $(FLYWHEEL)
 
-bench-central: set-up-system set-up-dev ## Central Command: ingest, growth to millions of rows, embedded start (about 20 minutes; CENTRAL="--quick": 1)
+bench-central: set-up-system set-up-bench ## Central Command: ingest, growth to millions of rows, embedded start (about 20 minutes; CENTRAL="--quick": 1)
 	@$(BIN)/python -m benchmarks.central $(CENTRAL)
 
 bench-fleet: set-up-system set-up-bench set-up-fleet ## as root: a fleet scanned by us and by Ansible and others (about an hour; FLEET="--quick": 2 minutes)

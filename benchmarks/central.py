@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from benchmarks.central_load import Race
 
-PARTS: Final = ("ingest", "flat", "start", "promotion")
+PARTS: Final = ("ingest", "flat", "start", "promotion", "sync")
 PAGE: Final = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
 BEGIN, END = "<!-- bench-central: begin -->", "<!-- bench-central: end -->"
 _SIZES: Final = (100, 500)
@@ -182,10 +182,31 @@ def _timed(do: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
+def sync(_server: PostgresServer, options: argparse.Namespace) -> list[Line]:
+    """An unchanged look for rules, against a bare route and FastAPI's."""
+    from benchmarks.central_sync import KINDS, measure  # noqa: PLC0415 - needs the extra bench
+
+    measured: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    for number in range(options.rounds):
+        for kind in KINDS:
+            cpu, rate = measure(kind, options.requests)
+            measured[kind].append((cpu, rate))
+            say(f"sync, round {number + 1}, {kind}: {cpu:.0f} µs of CPU a request, {rate:,.0f} requests a second")
+    cpu_us = {kind: statistics.median(one[0] for one in runs) for kind, runs in measured.items()}
+    rates = [rate for _, rate in measured["ours"]]
+    return [
+        Line("GET /agent/sync, 304 with bearer check: µs of the server's CPU", cpu_us["ours"]),
+        Line("GET /agent/sync, 304: requests a second, client beside it", statistics.median(rates)),
+        Line("GET /agent/sync, 304: times a bare Starlette route", cpu_us["bare"] / cpu_us["ours"], 0.8),
+        Line("GET /agent/sync, 304: times FastAPI with a bearer check", cpu_us["fastapi"] / cpu_us["ours"], 2.0),
+    ]
+
+
 MEASURES: Final[dict[str, Callable[[PostgresServer, argparse.Namespace], list[Line]]]] = {
     "start": start,
     "ingest": ingest,
     "flat": flat,
+    "sync": sync,
 }
 
 
@@ -255,6 +276,7 @@ def main() -> None:
     options.rows = options.rows or ([100_000] if options.quick else [1_000_000, 10_000_000])
     options.rows_a_writer = 2_000 if options.quick else 10_000
     options.rows_alone = 5_000 if options.quick else 20_000
+    options.requests = 4_000 if options.quick else 20_000
     options.patterns = 3 if options.quick else 20
     results = measure(options)
     if options.json:
