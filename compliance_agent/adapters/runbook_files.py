@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.input_files import read_input, unreadable, within_package
-from compliance_agent.domain.catalogue import HOST_RESOURCE, Catalogue, CompiledRunbook, Library, digest_of
+from compliance_agent.domain.catalogue import (
+    HOST_RESOURCE,
+    WINDOWS_HOST_RESOURCE,
+    Catalogue,
+    CompiledRunbook,
+    Library,
+    digest_of,
+)
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.runbook_document import (
     host_problems,
@@ -54,11 +61,12 @@ class _Reading:
     broken_resources: set[str] = field(default_factory=set)
     detect: list[str] = field(default_factory=list)
     change: list[str] = field(default_factory=list)
+    runner: list[str] = field(default_factory=list)
     problems: list[InputProblem] = field(default_factory=list)
 
     @property
     def library(self) -> Library:
-        return Library("\n".join(self.detect), "\n".join(self.change))
+        return Library("\n".join(self.detect), "\n".join(self.change), "\n".join(self.runner))
 
 
 def load_catalogue(paths: Sequence[Path]) -> Catalogue:
@@ -67,7 +75,8 @@ def load_catalogue(paths: Sequence[Path]) -> Catalogue:
     Args:
         paths: Folders, the built-in one first. Each holds runbooks (``*.yaml``), ``resources/*.yaml``
             and ``lib/detect.sh`` and ``lib/change.sh``, directly or in ``linux/``. Libraries of
-            several folders are joined in this order. ``windows/`` is left alone.
+            several folders are joined in this order. ``windows/`` holds runbooks and resources for Windows, the
+            resources' functions beside them, and (in the built-in one) ``lib/runner.ps1``.
 
     Raises:
         InputError: With every problem in every file.
@@ -88,10 +97,31 @@ def load_catalogue(paths: Sequence[Path]) -> Catalogue:
     for runbook, document in reading.runbooks.values():
         reading.problems += runbook_problems(document, runbook, resources, library)
     host = _host(reading, paths)
+    windows_host = reading.resources.get(WINDOWS_HOST_RESOURCE)
+    if windows_host is not None:
+        reading.problems += host_problems(windows_host[1], windows_host[0], windows=True)
     if reading.problems or host is None:
         raise InputError(reading.problems)
     good = {name: resource for name, resource in resources.items() if resource is not None}
-    return Catalogue((_compile(*entry, good, library) for entry in reading.runbooks.values()), host, library, good)
+    runbooks = (_compile(*entry, good, library) for entry in reading.runbooks.values())
+    return Catalogue(runbooks, host, library, good, windows_host[0] if windows_host else None)
+
+
+def windows_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files for Windows that ``load_catalogue`` reads: runbooks and resources, and PowerShell.
+
+    Raises:
+        InputError: A folder cannot be listed.
+
+    """
+    reading = _Reading()
+    folders = [path / "windows" for path in paths if (path / "windows").is_dir()]
+    documents = [
+        file for folder in folders for part in (folder, folder / "resources") for file in _files(reading, part)
+    ]
+    if reading.problems:
+        raise InputError(reading.problems)
+    return documents, [file for folder in folders for file in sorted(folder.glob("*/*.ps1"))]
 
 
 def content_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
@@ -113,6 +143,10 @@ def content_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[P
 
 def _compile(runbook: Runbook, document: Located, resources: dict[str, Resource], library: Library) -> CompiledRunbook:
     used = {name: resources[name] for name in sorted(resources_of(runbook))}
+    if runbook.platforms == ("windows",):
+        library = Library(runner=library.runner)
+    else:
+        library = Library(library.detect, library.change)
     return CompiledRunbook(runbook, used, library, digest_of(runbook, used, library), place=document.source)
 
 
@@ -135,10 +169,11 @@ def _read_root(reading: _Reading, root: Path) -> None:
         reading.problems.append(InputProblem(str(root), message, hint="check the path and the spelling"))
         return
     found = 0
-    for folder in (root, root / "linux"):
+    libraries = (("detect.sh", reading.detect), ("change.sh", reading.change), ("runner.ps1", reading.runner))
+    for folder in (root, root / "linux", root / "windows"):
         if not folder.is_dir():
             continue
-        for name, texts in (("detect.sh", reading.detect), ("change.sh", reading.change)):
+        for name, texts in libraries:
             _read_library(reading, folder / "lib" / name, texts)
         for file in _files(reading, folder / "resources"):
             found += 1
@@ -177,6 +212,8 @@ def _read_library(reading: _Reading, file: Path, texts: list[str]) -> None:
 def _read_resource(reading: _Reading, file: Path) -> None:
     document = _document(reading, file)
     resource, problems = read_resource(document, stem=file.stem) if document else (None, [])
+    if resource is not None and document is not None and resource.functions and not problems:
+        resource, problems = _with_functions(resource, document, file)
     reading.problems += problems
     if resource is None or document is None:
         reading.broken_resources.add(file.stem)
@@ -184,6 +221,19 @@ def _read_resource(reading: _Reading, file: Path) -> None:
         reading.problems.append(_twice(document, reading.resources[resource.id][1], f"resource {resource.id}"))
     else:
         reading.resources[resource.id] = (resource, document)
+
+
+def _with_functions(resource: Resource, document: Located, file: Path) -> tuple[Resource | None, list[InputProblem]]:
+    """Return the resource with the text of the file of functions that it names, which stands beside it."""
+    if "/" in resource.functions or not resource.functions.endswith(".ps1"):
+        message = f"{resource.functions} is no file of functions beside this one"
+        return None, [document.problem(("functions",), message, "name a .ps1 file in the same folder")]
+    named = file.with_name(resource.functions)
+    try:
+        text = decode(read_input(named), source=str(named))
+    except InputError as error:
+        return None, list(error.problems)
+    return resource.model_copy(update={"functions": text}), []
 
 
 def _read_runbook(reading: _Reading, file: Path) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from compliance_agent.domain.target import Platform
 from compliance_agent.engine.cycle import run_turn
 from compliance_agent.errors import TransportFault
 
@@ -61,6 +62,7 @@ class Schedule:
 
     Attributes:
         interval_s: Seconds between the start of two turns of one target.
+        windows_interval_s: The same for a Windows target.
         jitter: Share of the interval by which each turn may come early or late, 0 to 0.5, so that
             a fleet does not beat in step.
         workers: Most turns at once; fixed for the daemon's life.
@@ -70,6 +72,11 @@ class Schedule:
     interval_s: float = 120.0
     jitter: float = 0.1
     workers: int = 8
+    windows_interval_s: float = 300.0
+
+    def of(self, target: Target) -> float:
+        """Return the seconds between the start of two turns of this target."""
+        return self.windows_interval_s if target.platform is Platform.WINDOWS else self.interval_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,7 @@ class Daemon:
     def _start_due(self, pool: ThreadPoolExecutor, slots: dict[str, _Slot], now_s: float, *, once: bool) -> None:
         for slot in slots.values():
             if not slot.is_busy and self._next_s(slot) <= now_s:
-                slot.due_s = math.inf if once else now_s + self._interval_s()
+                slot.due_s = math.inf if once else now_s + self._interval_s(slot.target)
                 slot.running = pool.submit(self._turn, self.work.engine, slot.target)
 
     def _next_s(self, slot: _Slot) -> float:
@@ -194,9 +201,9 @@ class Daemon:
         refusal = self._refused.get(slot.target.target_id)
         return slot.due_s if refusal is None else max(slot.due_s, refusal.until_s)
 
-    def _interval_s(self) -> float:
+    def _interval_s(self, target: Target) -> float:
         jitter = self.work.schedule.jitter
-        return self.work.schedule.interval_s * self.rng.uniform(1 - jitter, 1 + jitter)
+        return self.work.schedule.of(target) * self.rng.uniform(1 - jitter, 1 + jitter)
 
     def _pause_s(self, slots: dict[str, _Slot]) -> float:
         idle = [self._next_s(slot) for slot in slots.values() if not slot.is_busy]

@@ -39,7 +39,7 @@ class Reloader:
         return Work(
             self._engine,
             self._settings.targets(),
-            Schedule(schedule.linux_interval_s, float(schedule.jitter), schedule.workers),
+            Schedule(schedule.linux_interval_s, float(schedule.jitter), schedule.workers, schedule.windows_interval_s),
         )
 
     def force(self) -> None:

@@ -26,7 +26,7 @@ from compliance_agent.app.gate_settings import GateSettings
 from compliance_agent.app.parameter_checks import table_problems
 from compliance_agent.app.ssh_settings import SshSettings, resolved_targets, way_problems
 from compliance_agent.domain.runbook import Model
-from compliance_agent.domain.target import Mode
+from compliance_agent.domain.target import Mode, TransportKind
 from compliance_agent.errors import InputError
 from compliance_agent.wire.document import read_document
 from compliance_agent.wire.located import Located, render_path
@@ -108,6 +108,9 @@ class ScheduleSettings(Model):
     """When the daemon scans."""
 
     linux_interval_s: int = Field(default=120, ge=5, le=604_800, description="Pause between scans of a Linux target.")
+    windows_interval_s: int = Field(
+        default=300, ge=5, le=604_800, description="Pause between scans of a Windows target."
+    )
     jitter: Annotated[Decimal, BeforeValidator(_as_decimal), WithJsonSchema(_JITTER_SCHEMA)] = Field(
         default=Decimal("0.1"),
         ge=0,
@@ -116,6 +119,15 @@ class ScheduleSettings(Model):
         json_schema_extra={"default": 0.1},
     )
     workers: int = Field(default=16, ge=1, le=256, description="Targets worked on at the same time.")
+
+
+class WinRmSettings(Model):
+    """Connections over WinRM."""
+
+    connect_timeout_s: int = Field(default=10, ge=1, le=300, description="To reach the machine.")
+    operation_timeout_s: int = Field(
+        default=20, ge=1, le=60, description="Longest that one question waits at the machine; Windows takes 60 at most."
+    )
 
 
 class ScanSettings(Model):
@@ -158,6 +170,7 @@ class Settings(Model):
     gate: GateSettings = Field(default_factory=GateSettings, description="When healing must wait.")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When the daemon scans.")
     ssh: SshSettings = Field(default_factory=SshSettings, description="Connections over SSH.")
+    winrm: WinRmSettings = Field(default_factory=WinRmSettings, description="Connections over WinRM.")
     scan: ScanSettings = Field(default_factory=ScanSettings, description="Limits of a scan.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Where alerts go.")
     control_plane: ControlPlaneSettings | None = Field(
@@ -306,7 +319,7 @@ def _merge_managed(settings: Settings, document: Located) -> list[InputProblem]:
 def _known_hosts_problems(settings: Settings, document: Located) -> list[InputProblem]:
     """A target over SSH needs pinned host keys: the settings', or those that ``targets add`` keeps."""
     over_ssh = [
-        index for index, entry in enumerate(settings.entries) if entry.transport == "ssh" and not entry.host_key
+        index for index, entry in enumerate(settings.entries) if entry.way is TransportKind.SSH and not entry.host_key
     ]
     if not over_ssh or settings.known_hosts is not None:
         return []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic import Field
 
 from compliance_agent.domain.runbook import Model
+from compliance_agent.domain.target import TransportKind
 from compliance_agent.wire.target_document import TargetEntry
 from compliance_agent.wire.way_entry import JumpHostEntry
 
@@ -95,14 +96,14 @@ def _ways(entries: Sequence[TargetEntry], jump_hosts: Sequence[JumpHostEntry]) -
 
 
 def _trouble(entry: WayEntry, ways: Mapping[str, WayEntry]) -> str:
-    if isinstance(entry, TargetEntry) and entry.transport != "ssh":
+    if isinstance(entry, TargetEntry) and entry.way is not TransportKind.SSH:
         return ""  # that it takes no via is told already
     passed = {entry.id}
     while entry.via:
         found = ways.get(entry.via)
         if found is None:
             return f"{entry.via} is no target and no jump host"
-        if isinstance(found, TargetEntry) and found.transport != "ssh":
+        if isinstance(found, TargetEntry) and found.way is not TransportKind.SSH:
             return f"{entry.via} is not reached over ssh"
         if found.id in passed:
             return f"the way through {entry.via} leads back to where it began"

@@ -25,11 +25,11 @@ def close_transports(engine: Engine) -> None:
 
 def connects_as(settings: Settings) -> object:
     """Return all settings that a transport is made of; the ways through jump hosts belong to the targets."""
-    return settings.ssh.model_dump(exclude={"jump_hosts"}), settings.known_hosts_paths
+    return settings.ssh.model_dump(exclude={"jump_hosts"}), settings.known_hosts_paths, settings.winrm.model_dump()
 
 
 def make_transports(settings: Settings) -> Mapping[TransportKind, Transport]:
-    """Return one transport a kind; SSH is imported only where a target needs it."""
+    """Return one transport a kind; SSH and WinRM are imported only where a target needs them."""
     credentials = CredentialReader()
     transports: dict[TransportKind, Transport] = {TransportKind.LOCAL: LocalTransport(credentials)}
     if any(target.transport is TransportKind.SSH for target in settings.targets()):
@@ -46,4 +46,10 @@ def make_transports(settings: Settings) -> Mapping[TransportKind, Transport]:
             kept_max=settings.ssh.kept_max,
         )
         transports[TransportKind.SSH] = SshTransport(options, KnownHosts(settings.known_hosts_paths), credentials)
+    if any(target.transport is TransportKind.WINRM for target in settings.targets()):
+        from compliance_agent.adapters.transports.winrm import WinRmOptions, WinRmTransport  # noqa: PLC0415 - as above
+
+        transports[TransportKind.WINRM] = WinRmTransport(
+            WinRmOptions(settings.winrm.connect_timeout_s, settings.winrm.operation_timeout_s), credentials
+        )
     return transports

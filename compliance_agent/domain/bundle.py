@@ -29,12 +29,14 @@ import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from compliance_agent.domain.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from compliance_agent.domain.json_value import JsonValue
 
 OUTPUT_MAX_BYTES: Final = 65_536
 """Most bytes of standard output kept per step; what goes beyond is cut and marked."""
@@ -113,8 +115,10 @@ class BundleStep:
 
     Attributes:
         step_id: Letters, digits and ``@ . _ / -``.
-        script: POSIX ``sh``.
+        script: In its language.
         prelude: Shell functions put in front of the script; sent once, however many steps share them.
+        parameters: Values that a PowerShell script sees, typed, as ``$Parameters``.
+        language: ``sh``, or ``powershell`` for ``domain.powershell``; all steps of a bundle have the same.
         environment: Variables that it sees beside the base ones; upper-case names.
         timeout_s: Its own limit, whole seconds.
         needs_root: Not run (and said so) when the session is not root.
@@ -127,6 +131,8 @@ class BundleStep:
     timeout_s: int = 30
     needs_root: bool = False
     prelude: str = ""
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    language: Literal["sh", "powershell"] = "sh"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from compliance_agent.domain.observation import HostFacts, Verdict
 from compliance_agent.domain.parameters import environment, resolve, substitute
 from compliance_agent.domain.pattern import compile_pattern
 from compliance_agent.domain.pattern_nodes import in_words
+from compliance_agent.domain.powershell import parse_json_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 HOST_STEP: Final = "@host"
 HOST_RESOURCE: Final = "host"
+WINDOWS_HOST_RESOURCE: Final = "windows_host"
 HOST_TIMEOUT_S: Final = 10
+WINDOWS_HOST_TIMEOUT_S: Final = 20
+ATTEMPT: Final = "attempt"
+"""Parameter by which a set or restore of Windows is told the attempt's id."""
 _NOBODY_READS: Final = "0" * 32
 """Nonce of the bundle that a dead man's timer runs: nobody listens to its frames."""
 _DEADMAN_TIMEOUT_S: Final = 15
@@ -38,11 +43,13 @@ class Library:
     Attributes:
         detect: Read-only helpers, for detect steps.
         change: Helpers that save and restore files, for remediate and rollback steps (after ``detect``).
+        runner: PowerShell that runs the steps of a Windows bundle (``domain.powershell``).
 
     """
 
     detect: str = ""
     change: str = ""
+    runner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,11 @@ class CompiledRunbook:
     def id(self) -> str:
         """Return the runbook's id, which is the check's id."""
         return self.runbook.id
+
+    @property
+    def is_for_windows(self) -> bool:
+        """Tell whether its scripts are PowerShell."""
+        return self.runbook.platforms == ("windows",)
 
     def parameters(self, given: Mapping[str, object]) -> dict[str, JsonValue]:
         """Return all parameter values; raises ``ParameterError``."""
@@ -167,6 +179,18 @@ class CompiledRunbook:
     ) -> Iterator[BundleStep]:
         for index, step in enumerate(phase.steps):
             script, values = self._script_of(step, operation, parameters)
+            if self.is_for_windows:
+                more = {ATTEMPT: extra["CA_ATTEMPT"]} if step.resource and extra else {}
+                yield BundleStep(
+                    step_id=f"{self.id}/{index}",
+                    script=script,
+                    prelude=self.resources[step.resource].functions if step.resource else "",
+                    timeout_s=step.timeout_s or phase.timeout_s,
+                    needs_root=phase.privilege == "root",
+                    parameters={**values, **more},
+                    language="powershell",
+                )
+                continue
             yield BundleStep(
                 step_id=f"{self.id}/{index}",
                 script=script,
@@ -214,7 +238,8 @@ class CompiledRunbook:
             if not result.succeeded:
                 return Judgement(Verdict.ERROR, f"the check {result.trouble()}", facts)
             try:
-                found = parse_facts(result.stdout, self.fact_schema(step))
+                parse = parse_json_facts if self.is_for_windows else parse_facts
+                found = parse(result.stdout, self.fact_schema(step))
             except FactError as error:
                 return Judgement(Verdict.ERROR, f"the check {error}", facts)
             facts.update({step.as_: found} if step.as_ else found)
@@ -268,6 +293,7 @@ class Catalogue:
         host: Resource,
         library: Library,
         resources: Mapping[str, Resource] | None = None,
+        windows_host: Resource | None = None,
     ) -> None:
         """Index the runbooks by id (unique; loading sees to that).
 
@@ -276,11 +302,13 @@ class Catalogue:
             host: The resource that asks a machine what it is.
             library: Shell helpers.
             resources: All resources by id, those that no runbook uses included.
+            windows_host: The resource that asks a Windows machine what it is; ``None`` without such content.
 
         """
         self._resources = dict(resources or {})
         self._runbooks = {compiled.id: compiled for compiled in sorted(runbooks, key=lambda one: one.id)}
         self._host = host
+        self._windows_host = windows_host
         self.library = library
 
     def __iter__(self) -> Iterator[CompiledRunbook]:
@@ -306,7 +334,17 @@ class Catalogue:
             HOST_STEP, self._host.get.script, timeout_s=HOST_TIMEOUT_S, prelude=f"{self.library.detect}\n"
         )
 
-    def host_facts(self, result: StepResult) -> HostFacts:
+    def windows_host_step(self) -> BundleStep | None:
+        """Return the step that asks a Windows machine what it is; ``None`` where there is no content for Windows."""
+        resource = self._windows_host
+        if resource is None or resource.get is None:
+            return None
+        script = resource.get.script
+        return BundleStep(
+            HOST_STEP, script, prelude=resource.functions, timeout_s=WINDOWS_HOST_TIMEOUT_S, language="powershell"
+        )
+
+    def host_facts(self, result: StepResult, *, windows: bool = False) -> HostFacts:
         """Return what the machine said of itself.
 
         Raises:
@@ -316,6 +354,9 @@ class Catalogue:
         if not result.succeeded:
             message = f"asking the machine what it is: the step {result.trouble()}"
             raise FactError(message)
+        if windows and self._windows_host is not None:
+            said = parse_json_facts(result.stdout, self._windows_host.facts)
+            return replace(HostFacts(os_id="windows"), **said)  # type: ignore[arg-type]  # as below
         facts = parse_facts(result.stdout, self._host.facts)
         like = facts.pop("os_like")
         host = replace(HostFacts(), **facts)  # type: ignore[arg-type]  # the schema types each field
@@ -327,7 +368,7 @@ def digest_of(runbook: Runbook, resources: Mapping[str, Resource], library: Libr
     material = {
         "runbook": runbook.model_dump(mode="json", by_alias=True),
         "resources": {key: resources[key].model_dump(mode="json", by_alias=True) for key in sorted(resources)},
-        "library": [library.detect, library.change],
+        "library": [library.detect, library.change, *([library.runner] if library.runner else ())],
     }
     text = json.dumps(material, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -66,6 +66,9 @@ class HostFacts:
         is_root: Whether the checks run as root.
         systemd: Whether systemd is the init system.
         container: Whether the machine is a container (kernel settings are not its own).
+        product: Of Windows: ``workstation``, ``server`` or ``domain_controller``.
+        edition: Of Windows: ``EditionID``, such as ``Professional``, ``Core`` (Home) or ``ServerStandard``.
+        domain_joined: Of Windows: whether it belongs to a domain.
 
     """
 
@@ -79,15 +82,24 @@ class HostFacts:
     is_root: bool = False
     systemd: bool = False
     container: bool = False
+    product: str = ""
+    edition: str = ""
+    domain_joined: bool = False
 
     @property
     def platform(self) -> str:
-        """Return the incident's platform: ``nixos`` for NixOS, else ``linux``."""
+        """Return the incident's platform: ``windows``, ``nixos`` for NixOS, else ``linux``."""
+        if self.os_id == "windows":
+            return "windows"
         return "nixos" if self.os_id == "nixos" else "linux"
 
     def document(self) -> dict[str, JsonValue]:
         """Return the facts as the ``host`` object that patterns see."""
+        windows: dict[str, JsonValue] = {}
+        if self.os_id == "windows":
+            windows = {"product": self.product, "edition": self.edition, "domain_joined": self.domain_joined}
         return {
+            **windows,
             "hostname": self.hostname,
             "os_id": self.os_id,
             "os_like": list(self.os_like),

@@ -86,7 +86,7 @@ class Step(Model):
         id: Name within the runbook, for reports.
         resource: Resource id.
         with_: Its parameter values; ``{$param: name}`` takes a parameter of the runbook.
-        script: POSIX ``sh``.
+        script: POSIX ``sh``, or PowerShell in a runbook for Windows.
         as_: The step's facts are nested under this name (needed when one resource is used twice).
         timeout_s: This step's own limit, in seconds.
 
@@ -198,6 +198,9 @@ class Runbook(Model):
     def _confirmable(self) -> None:
         if self.remediate is None or self.remediate.confirm_within_s is None:
             return
+        if self.platforms == ("windows",):
+            message = "confirm_within_s: a Windows machine takes nothing back by itself yet"
+            raise ValueError(message)
         if self.rollback is None or "user" in {self.remediate.privilege, self.rollback.privilege}:
             message = "confirm_within_s: the target takes it back as root: a rollback is needed, and root for both"
             raise ValueError(message)
@@ -217,7 +220,10 @@ class ResourceOperation(Model):
 
 
 class Resource(Model):
-    """A small reviewed function with get, set and (where it changes files) restore, used by runbooks as data."""
+    """A small reviewed function with get, set and (where it changes files) restore, used by runbooks as data.
+
+    A file names ``functions``; once loaded, that is their text.
+    """
 
     schema_: Literal["resource/v1"] = Field(alias="schema")
     id: Name
@@ -225,6 +231,9 @@ class Resource(Model):
     description: str = Field(min_length=1)
     parameters: dict[Name, Parameter] = Field(default_factory=dict)
     facts: dict[Name, FactSchema] = Field(default_factory=dict)
+    functions: str = Field(
+        default="", max_length=131_072, description="For Windows: the file of PowerShell functions beside this one."
+    )
     get: ResourceOperation | None = None
     set: ResourceOperation | None = None
     restore: ResourceOperation | None = None

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from compliance_agent.domain.bundle import BundleStep
+from compliance_agent.domain.catalogue import ATTEMPT
 from compliance_agent.domain.observation import Verdict
 from compliance_agent.domain.outcome import OutcomeKind, StepRecord
 from compliance_agent.domain.parameters import ParameterError, environment, resolve
+from compliance_agent.domain.target import Platform
 from compliance_agent.engine.scan import run_bundle
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ PLACEHOLDER: Final = "AUTO-"
 
 _WORDS: Final = re.compile(r"^\S(.{0,198}\S)?$")
 _RECORD_CHARACTERS_MAX: Final = 2_000
+SERVICE: Final = "service"
+WINDOWS_SERVICE: Final = "windows_service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,11 @@ class Remediation:
     def steps(self, attempt_id: str) -> list[BundleStep]:
         """Return what runs on the target for this attempt."""
         if self.runbook is None:
-            attempt = {"CA_ATTEMPT": attempt_id}
-            return [replace(step, environment={**step.environment, **attempt}) for step in self.plain_steps]
+            return [_of_attempt(step, attempt_id) for step in self.plain_steps]
         steps = self.runbook.remediate_steps(self.parameters, attempt_id=attempt_id)
         settle_s = self.runbook.runbook.verify.settle_s
         if settle_s > 0:  # waiting happens on the target, in the same session: no clock is needed here
-            steps.append(BundleStep("settle", f"sleep {settle_s:g}", timeout_s=int(settle_s) + 5))
+            steps.append(_settle(settle_s, windows=self.runbook.is_for_windows))
         return steps
 
     def confirm_steps(self, attempt_id: str) -> list[BundleStep]:
@@ -94,6 +97,27 @@ class Remediation:
     def rollback_steps(self, attempt_id: str) -> list[BundleStep]:
         """Return what undoes it; empty when nothing does."""
         return self.runbook.rollback_steps(self.parameters, attempt_id=attempt_id) if self.runbook else []
+
+
+def _of_attempt(step: BundleStep, attempt_id: str) -> BundleStep:
+    if step.language == "powershell":
+        return replace(step, parameters={**step.parameters, ATTEMPT: attempt_id})
+    return replace(step, environment={**step.environment, "CA_ATTEMPT": attempt_id})
+
+
+def _needs_root(target: Target) -> str:
+    if target.platform is Platform.WINDOWS:
+        return "needs an administrator on the target: log in as a member of its group Administrators"
+    return "needs root on the target: log in as root or set become: sudo"
+
+
+def _settle(seconds: float, *, windows: bool) -> BundleStep:
+    timeout_s = int(seconds) + 5
+    if not windows:
+        return BundleStep("settle", f"sleep {seconds:g}", timeout_s=timeout_s)
+    script = "Start-Sleep -Milliseconds $Parameters['milliseconds']\n@{ verified = $true }"
+    parameters = {"milliseconds": int(seconds * 1000)}
+    return BundleStep("settle", script, timeout_s=timeout_s, parameters=parameters, language="powershell")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +194,8 @@ class RunbookHandler:
         if reason:
             return NotApplicable(reason)
         if compiled.runbook.remediate.privilege == "root" and not request.host.is_root:
-            return NotApplicable("needs root on the target: log in as root or set become: sudo")
+            return NotApplicable(_needs_root(request.target))
         return Remediation(f"run {compiled.id}: {compiled.runbook.title}", f"ran {compiled.id}", compiled, parameters)
-
-
-@dataclass(frozen=True, slots=True)
-class WindowsRunbookHandler:
-    """Runs a Windows runbook; there is no way to speak to Windows yet."""
-
-    summary: str
-
-    def refusal(self, argument: str, catalogue: Catalogue) -> str:
-        """Refuse every argument."""
-        del argument, catalogue
-        return "no Windows transport yet"
-
-    def prepare(self, request: Request) -> Work:
-        """Return that nothing can be done."""
-        del request
-        return NotApplicable("no Windows transport yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +211,16 @@ class RestartServiceHandler:
 
     def prepare(self, request: Request) -> Work:
         """Return one step that restarts the service."""
-        found = self._script(request.argument, request.engine.catalogue)
+        catalogue = request.engine.catalogue
+        windows = request.target.platform is Platform.WINDOWS
+        found = self._script(request.argument, catalogue, WINDOWS_SERVICE if windows else SERVICE)
         if isinstance(found, str):
             return NotApplicable(found)
         if not request.host.is_root:
-            return NotApplicable("needs root on the target: log in as root or set become: sudo")
+            return NotApplicable(_needs_root(request.target))
         script, values = found
+        if windows:
+            return self._on_windows(script, values, catalogue)
         library = request.engine.catalogue.library
         step = BundleStep(
             step_id="restart_service/0",
@@ -223,11 +234,28 @@ class RestartServiceHandler:
         return Remediation(f"restart service {name}", f"restarted service {name}", None, values, (step,))
 
     @staticmethod
-    def _script(argument: str, catalogue: Catalogue) -> tuple[str, Mapping[str, JsonValue]] | str:
+    def _on_windows(script: str, values: Mapping[str, JsonValue], catalogue: Catalogue) -> Remediation:
+        resource = catalogue.resource(WINDOWS_SERVICE)
+        step = BundleStep(
+            step_id="restart_service/0",
+            script=script,
+            prelude=resource.functions if resource else "",
+            timeout_s=60,
+            needs_root=True,
+            parameters=values,
+            language="powershell",
+        )
+        name = values["name"]
+        return Remediation(f"restart service {name}", f"restarted service {name}", None, values, (step,))
+
+    @staticmethod
+    def _script(
+        argument: str, catalogue: Catalogue, resource_id: str = "service"
+    ) -> tuple[str, Mapping[str, JsonValue]] | str:
         """Return the restarting script and its parameters, or why there is none."""
-        resource = catalogue.resource("service")
+        resource = catalogue.resource(resource_id)
         if resource is None or resource.set is None:
-            return "this appliance has no resource 'service' that could restart one"
+            return f"this appliance has no resource {resource_id!r} that could restart one"
         given = {"name": argument.removesuffix(".service"), "state": "restarted"}
         try:
             return resource.set.script, resolve(resource.parameters, given)
@@ -255,7 +283,7 @@ class NotifyHandler:
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "run_linux_runbook": RunbookHandler("runs a Linux runbook over SSH or on this machine", "linux"),
-    "run_windows_runbook": WindowsRunbookHandler("runs a Windows runbook over WinRM (no transport yet)"),
+    "run_windows_runbook": RunbookHandler("runs a Windows runbook over WinRM", "windows"),
     "run_runbook": RunbookHandler("runs a runbook; the platform follows from the runbook", None),
     "restart_service": RestartServiceHandler("restarts one service on the target"),
     "alert": NotifyHandler("tells a person, by webhook, mail or syslog", OutcomeKind.ALERTED),

@@ -9,6 +9,8 @@ from compliance_agent.domain.bundle import QUICK_S, compile_bundle, parse_bundle
 from compliance_agent.domain.catalogue import HOST_STEP
 from compliance_agent.domain.facts import FactError
 from compliance_agent.domain.observation import Observation, Verdict
+from compliance_agent.domain.powershell import compile_powershell, parse_powershell
+from compliance_agent.domain.target import Platform
 from compliance_agent.domain.text import printable
 from compliance_agent.errors import CredentialError, TransportError, TransportFault
 
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 _SLACK_S = 10
 """Seconds that a session gets beyond the sum of its steps' own limits."""
+
+
+_POWERSHELL_START_S = 20
+"""What PowerShell needs to start on a busy machine, and its modules to load."""
+_HINT_SHELL = "the login needs /bin/sh, timeout, head, tail, sed and grep; no forced command, no restricted shell"
+_HINT_POWERSHELL = "the user needs Windows PowerShell 5.1 in full language mode; look at AppLocker and Device Guard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,12 @@ def _scan(
     engine: Engine, target: Target, session: Session, checks: Sequence[CompiledRunbook], now: datetime
 ) -> TargetScan:
     parameters = {check.id: engine.parameters_for(target, check) for check in checks}
-    steps = [engine.catalogue.host_step()]
+    windows = target.platform is Platform.WINDOWS
+    host_step = engine.catalogue.windows_host_step() if windows else engine.catalogue.host_step()
+    if host_step is None:
+        reason = "this appliance has no runbooks for Windows"
+        return TargetScan(target, None, _all_errors(checks, target, reason, now))
+    steps = [host_step]
     for check in checks:
         steps.extend(check.detect_steps(parameters[check.id]))
     results, run = run_bundle(engine, session, steps, timeout_s=engine.limits.scan_timeout_s)
@@ -146,13 +159,14 @@ def _scan(
                 hint="look at the machine's load, or raise scan.timeout_s",
                 retryable=True,
             )
+        shell = "PowerShell" if windows else "a POSIX shell"
         raise TransportError(
             TransportFault.PROTOCOL,
-            f"{target.target_id}: the machine answered, but not as a POSIX shell does: {_last_words(run)}",
-            hint="the login needs /bin/sh, timeout, head, tail, sed and grep; no forced command, no restricted shell",
+            f"{target.target_id}: the machine answered, but not as {shell} does: {_last_words(run)}",
+            hint=_HINT_POWERSHELL if windows else _HINT_SHELL,
         )
     try:
-        host = replace(engine.catalogue.host_facts(results[HOST_STEP]), login_by=target.login_by)
+        host = replace(engine.catalogue.host_facts(results[HOST_STEP], windows=windows), login_by=target.login_by)
     except FactError as error:
         return TargetScan(target, None, _all_errors(checks, target, str(error), now), duration_s=run.duration_s)
     observations = tuple(_observe(check, target, results, parameters[check.id], host, now) for check in checks)
@@ -177,6 +191,24 @@ def run_bundle(
     """
     nonce = engine.ids.nonce()
     cap = engine.limits.output_max_bytes
+    step_ids = [step.step_id for step in steps]
+    if steps and steps[0].language == "powershell":
+        script = compile_powershell(
+            steps,
+            runner=engine.catalogue.library.runner,
+            nonce=nonce,
+            output_max_bytes=cap,
+            stop_on_failure=stop_on_failure,
+        )
+        run = session.run(
+            script,
+            timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + _SLACK_S + _POWERSHELL_START_S),
+            output_max_bytes=len(steps) * (cap + 8_192) + 1_048_576,
+        )
+        results = parse_powershell(
+            run.stdout, nonce=nonce, step_ids=step_ids, output_max_bytes=cap, changes=stop_on_failure
+        )
+        return results, run
     quick = not stop_on_failure
     script = compile_bundle(steps, nonce=nonce, output_max_bytes=cap, stop_on_failure=stop_on_failure, quick=quick)
     slack_s = _SLACK_S + (QUICK_S if quick else 0)
@@ -185,7 +217,6 @@ def run_bundle(
         timeout_s=min(timeout_s, sum(step.timeout_s for step in steps) + slack_s),
         output_max_bytes=len(steps) * (cap * 3 + 8_192) + 1_048_576,
     )
-    step_ids = [step.step_id for step in steps]
     return parse_bundle(run.stdout, nonce=nonce, step_ids=step_ids, output_max_bytes=cap), run
 
 

@@ -36,11 +36,13 @@ ARGUMENT_BYTES_MAX: Final = 131_071
 _Content = TypeVar("_Content", bound=Model)
 
 _HOST_FACTS: Final = {
-    name: "boolean" if name in {"is_root", "systemd", "container"} else "string"
+    name: "boolean" if name in {"is_root", "systemd", "container", "domain_joined"} else "string"
     for name in (field.name for field in fields(HostFacts))
 }
 _APPLIANCE_KNOWS: Final = {"login_by"}
 """Host facts that no machine is asked for."""
+_WINDOWS_ONLY: Final = {"product", "edition", "domain_joined"}
+_LINUX_ONLY: Final = {"os_id", "os_like", "systemd"}
 
 
 def read_runbook(document: Located, *, stem: str) -> tuple[Runbook | None, list[InputProblem]]:
@@ -73,21 +75,25 @@ def resource_problems(document: Located, resource: Resource, library: Library) -
         problems.append(document.problem((), "the resource has no operation", "give it get, set or restore"))
     if resource.get is not None and not resource.facts:
         problems.append(document.problem(("get",), "get reports facts, and none are declared", "add facts"))
+    windows = resource.platforms == ("windows",)
+    if bool(resource.functions) and not windows:
+        problems.append(document.problem(("functions",), "functions are for Windows", "remove it"))
     for name, operation in operations.items():
-        if operation is not None:
+        if operation is not None and not windows:
             path: Path = (name, "script")
             problems += _length_problems(document, path, operation.script, library, change=name != "get")
     return problems
 
 
-def host_problems(document: Located, host: Resource) -> list[InputProblem]:
+def host_problems(document: Located, host: Resource, *, windows: bool = False) -> list[InputProblem]:
     """Return why a resource cannot be the one that tells what a machine is."""
+    others = _LINUX_ONLY if windows else _WINDOWS_ONLY
     problems = []
     if host.get is None:
-        problems.append(document.problem((), "the resource host has no get", "add one"))
+        problems.append(document.problem((), f"the resource {host.id} has no get", "add one"))
     if host.parameters:
-        problems.append(document.problem(("parameters",), "the resource host takes no parameters", "remove them"))
-    asked = {name: kind for name, kind in _HOST_FACTS.items() if name not in _APPLIANCE_KNOWS}
+        problems.append(document.problem(("parameters",), f"the resource {host.id} takes no parameters", "remove them"))
+    asked = {name: kind for name, kind in _HOST_FACTS.items() if name not in _APPLIANCE_KNOWS | others}
     for name in sorted(asked.keys() | host.facts.keys()):
         found = host.facts.get(name)
         wanted = asked.get(name)
@@ -164,9 +170,9 @@ class _Judge:
 
     def problems(self) -> Iterator[InputProblem]:
         yield from _parameter_problems(self.document, self.runbook.parameters)
-        if "linux" not in self.runbook.platforms:
-            message = "a runbook in a folder for Linux must name linux"
-            yield self.document.problem(("platforms",), message, "add linux, or move the file")
+        if len(self.runbook.platforms) > 1:
+            message = "a runbook is for one platform: its scripts are of one language"
+            yield self.document.problem(("platforms",), message, "make two runbooks of it")
         phases: tuple[tuple[str, Phase | None, str], ...] = (
             ("detect", self.runbook.detect, "get"),
             ("remediate", self.runbook.remediate, "set"),
@@ -181,7 +187,8 @@ class _Judge:
     def _step(self, step: Step, path: Path, operation: str) -> Iterator[InputProblem]:
         if step.script is not None:
             change = operation != "get"
-            yield from _length_problems(self.document, (*path, "script"), step.script, self.library, change=change)
+            if self.runbook.platforms == ("linux",):
+                yield from _length_problems(self.document, (*path, "script"), step.script, self.library, change=change)
             if operation == "get" and not self.runbook.facts:
                 message = "a detect script reports facts, and the runbook declares none"
                 yield self.document.problem(path, message, "add facts to the runbook")
@@ -194,6 +201,9 @@ class _Judge:
         resource = self.resources[step.resource]
         if resource is None:
             return
+        if not set(self.runbook.platforms) <= set(resource.platforms):
+            message = f"the resource {resource.id} is for {', '.join(resource.platforms)} alone"
+            yield self.document.problem((*path, "resource"), message, "use one for this runbook's platform")
         if {"get": resource.get, "set": resource.set, "restore": resource.restore}[operation] is None:
             message = f"the resource {resource.id} has no {operation}, which this phase needs"
             yield self.document.problem((*path, "resource"), message, f"give it one, or use a script in {path[0]}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from compliance_agent.domain.runbook import RUNBOOK_ID, Model
-from compliance_agent.domain.target import Become, CheckSelection, Mode, Platform, Target, TransportKind
+from compliance_agent.domain.target import Become, CheckSelection, Mode, Platform, Target, TransportKind, WinRmLogin
 from compliance_agent.errors import InputError
-from compliance_agent.wire.validation import RefusedError, names_a_secret, problems_of
+from compliance_agent.wire.validation import names_a_secret, problems_of
 from compliance_agent.wire.way_entry import BASE, FINGERPRINT, TARGET_ID, PathText
 
 if TYPE_CHECKING:
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
 RunbookId = Annotated[str, Field(pattern=RUNBOOK_ID.pattern)]
 ParameterTable = dict[RunbookId, dict[str, Any]]
 Wildcard = Annotated[str, Field(min_length=1, max_length=128)]
+SSH_PORT: Final = 22
+HTTP_PORT: Final = 5985
+HTTPS_PORT: Final = 5986
 ModeText = Annotated[Mode, Field(strict=False)]
-
-
-def _refuse_windows(platform: str) -> str:
-    if platform == Platform.WINDOWS:
-        raise RefusedError("no Windows transport yet", "take this target out; windows comes with a later version")
-    return platform
 
 
 class ChecksEntry(Model):
@@ -49,17 +46,20 @@ class TargetEntry(Model):
     id: str = Field(
         pattern=TARGET_ID, description="Stable name within the site; history and incidents hang on it, not on the host."
     )
-    host: str = Field(default="", max_length=253, description="Name or address; for ssh only.")
-    port: int = Field(default=22, ge=1, le=65_535, description="TCP port; for ssh only.")
-    user: str = Field(default="", max_length=64, description="Login name; for ssh only.")
-    transport: Literal["ssh", "local"] = Field(default="ssh", description="ssh, or local for this very machine.")
-    platform: Annotated[Literal["linux", "windows"], AfterValidator(_refuse_windows)] = Field(
-        default="linux", description="Kind of system; windows is refused until its transport comes."
+    host: str = Field(default="", max_length=253, description="Name or address.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="TCP port; null for 22 (ssh), 5986 (winrm), 5985 (winrm, tls: false).",
     )
+    user: str = Field(default="", max_length=104, description="Login name; for winrm also DOMAIN\\name or name@domain.")
+    transport: Literal["ssh", "winrm", "local"] | None = Field(
+        default=None, description="ssh, winrm, or local for this very machine; null takes it from the platform."
+    )
+    platform: Literal["linux", "windows"] = Field(default="linux", description="Kind of system.")
     identity_file: PathText | None = Field(default=None, description="Path of the private key; for ssh only.")
-    password_file: PathText | None = Field(
-        default=None, description="Path of a file that holds the login password; for ssh only."
-    )
+    password_file: PathText | None = Field(default=None, description="Path of a file that holds the login password.")
     certificate_file: PathText | None = Field(
         default=None, description="Path of the private key's OpenSSH certificate; for ssh only."
     )
@@ -70,6 +70,18 @@ class TargetEntry(Model):
     )
     via: str = Field(
         default="", pattern=f"^$|{TARGET_ID}", description="Go through this jump host or target, by its id; ssh only."
+    )
+    login: Literal["ntlm", "kerberos"] = Field(default="ntlm", description="How to log in; for winrm only.")
+    tls: bool = Field(
+        default=True, description="HTTPS; false seals each message over HTTP by the login's key. For winrm only."
+    )
+    ca_file: PathText | None = Field(
+        default=None, description="Path of the certificates that may vouch for the server; for winrm only."
+    )
+    certificate_sha256: str = Field(
+        default="",
+        pattern="^$|^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$",
+        description="SHA-256 of the only server certificate to trust, hex; for winrm only.",
     )
     become: Literal["none", "sudo"] = Field(default="none", description="How to gain root after the login.")
     become_password_file: PathText | None = Field(
@@ -86,15 +98,31 @@ class TargetEntry(Model):
         default_factory=dict, description="Parameter values for this target: runbook id, then name and value."
     )
 
+    @property
+    def way(self) -> TransportKind:
+        """Return how it is spoken to."""
+        if self.transport is not None:
+            return TransportKind(self.transport)
+        return TransportKind.WINRM if self.platform == "windows" else TransportKind.SSH
+
+    @property
+    def way_port(self) -> int:
+        """Return the TCP port, the usual one where none is named."""
+        if self.port is not None:
+            return self.port
+        if self.way is TransportKind.WINRM:
+            return HTTPS_PORT if self.tls else HTTP_PORT
+        return SSH_PORT
+
     def target(self, site_id: str, via: Target | None = None) -> Target:
         """Return the domain's target; ``via`` is the jump host that the entry names."""
         return Target(
             target_id=self.id,
             site_id=site_id,
             platform=Platform(self.platform),
-            transport=TransportKind(self.transport),
+            transport=self.way,
             host=self.host,
-            port=self.port,
+            port=self.way_port,
             user=self.user,
             identity_file=self.identity_file,
             password_file=self.password_file,
@@ -103,6 +131,10 @@ class TargetEntry(Model):
             via=via,
             become=Become(self.become),
             become_password_file=self.become_password_file,
+            login=WinRmLogin(self.login),
+            tls=self.tls,
+            ca_file=self.ca_file,
+            certificate_sha256=self.certificate_sha256.replace(":", "").lower(),
             mode=self.mode,
             tags=self.tags,
             checks=CheckSelection(self.checks.include, self.checks.exclude),
@@ -159,13 +191,26 @@ def target_problems(document: Located, *, taken: Mapping[str, str] | None = None
     return problems
 
 
+_WINRM_ONLY: Final = ("login", "tls", "ca_file", "certificate_sha256")
+_NOT_WINRM: Final = ("identity_file", "certificate_file", "host_key", "via", "become", "become_password_file")
 _SSH_ONLY: Final = ("host", "port", "user", "identity_file", "password_file", "certificate_file", "host_key", "via")
 
 
 def _entry_problems(document: Located, path: Path, entry: Mapping[str, JsonValue]) -> list[InputProblem]:
     problems: list[InputProblem] = []
-    transport = entry.get("transport", "ssh")
-    if transport == "ssh" and entry.get("platform") != "windows":
+    windows = entry.get("platform") == "windows"
+    transport = entry.get("transport") or ("winrm" if windows else "ssh")
+    if windows != (transport == "winrm"):
+        message = "winrm and platform: windows go together"
+        hint = "write platform: windows beside winrm, and no other transport beside it"
+        problems.append(document.problem((*path, "platform" if windows else "transport"), message, hint))
+    if transport == "winrm":
+        problems += _winrm_problems(document, path, entry)
+    else:
+        surplus = [key for key in _WINRM_ONLY if entry.get(key) is not None]
+        hint = "remove it, or write platform: windows"
+        problems += [document.problem((*path, key), f"{key} is for winrm only", hint) for key in surplus]
+    if transport == "ssh":
         missing = [key for key in ("host", "user") if not entry.get(key)]
         problems += [document.problem(path, f"a target over ssh needs {key}", f"add {key}") for key in missing]
         if not entry.get("identity_file") and not entry.get("password_file"):
@@ -186,6 +231,21 @@ def _entry_problems(document: Located, path: Path, entry: Mapping[str, JsonValue
         for key in ("host", "user")
         if any(not character.isprintable() or character.isspace() for character in _text(entry.get(key)))
     ]
+    return problems
+
+
+def _winrm_problems(document: Located, path: Path, entry: Mapping[str, JsonValue]) -> list[InputProblem]:
+    missing = [key for key in ("host", "user") if not entry.get(key)]
+    problems = [document.problem(path, f"a target over winrm needs {key}", f"add {key}") for key in missing]
+    surplus = [key for key in _NOT_WINRM if entry.get(key) not in {None, "none"}]
+    problems += [document.problem((*path, key), f"a target over winrm takes no {key}", "remove it") for key in surplus]
+    if not entry.get("password_file") and entry.get("login") != "kerberos":
+        problems.append(document.problem(path, "a target over winrm needs a credential", "add password_file"))
+    if entry.get("tls") is False:
+        for key in ("ca_file", "certificate_sha256"):
+            if entry.get(key):
+                message = f"{key} says whom to trust over TLS, and tls is false"
+                problems.append(document.problem((*path, key), message, "remove one of them"))
     return problems
 
 

@@ -437,7 +437,7 @@ QUARANTINED = {
     "T-UNKNOWN-RUNBOOK": ("run_linux_runbook:LIN-NONE-999", "there is no runbook LIN-NONE-999"),
     "T-UNKNOWN-PREFIX": ("run_shell:reboot", "unknown handler prefix 'run_shell'"),
     "RB-AUTO-7": ("run_linux_runbook:AUTO-0007", "AUTO-0007 is a placeholder"),
-    "T-WINDOWS": ("run_windows_runbook:WIN-AV-001", "no Windows transport yet"),
+    "T-WINDOWS": ("run_windows_runbook:LIN-SSH-001", "is for linux, not windows"),
     "T-NO-PREFIX": ("reboot", "need prefix:argument"),
     "T-DETECT-ONLY": ("run_linux_runbook:LIN-PATCH-001", "only detects"),
 }
@@ -544,7 +544,7 @@ def test_explain_of_one_rule_shows_every_clause(inside, mixed, incident):
     assert (code, f"Winner: T-{HEALS}" in out, "✓ check_id" in out) == (0, True, True)
 
 
-@pytest.mark.parametrize(("rule", "why"), [("T-WINDOWS", "no Windows transport yet"), ("T-NOBODY", "rules list")])
+@pytest.mark.parametrize(("rule", "why"), [("T-WINDOWS", "is for linux, not windows"), ("T-NOBODY", "rules list")])
 def test_explain_of_a_rule_that_cannot_match_says_why(inside, mixed, incident, rule, why):
     code, out, err = inside("explain", str(incident), "--rule", rule, "-c", str(mixed.settings))
     assert (code, out) == (64, "")

@@ -58,10 +58,10 @@ GUARDS: Final = (
     ),
     Guard(
         "02",
-        f"{_ENGINE}/dispatch.py",
-        '        return "no Windows transport yet"',
-        '        return ""',
-        "test_02_temporary_script_files.py::test_a_rule_that_needs_windows_is_set_aside_and_says_why",
+        "compliance_agent/adapters/transports/winrm.py",
+        '"-NonInteractive", "-EncodedCommand", encoded]',
+        '"-NonInteractive", "-File", "run.ps1"]',
+        "test_02_temporary_script_files.py::test_powershell_reads_no_file",
     ),
     Guard(
         "03",

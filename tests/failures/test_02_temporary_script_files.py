@@ -1,19 +1,18 @@
 """Failure 2: scripts were written to temporary files, and the execution policy of the machine blocked them.
 
 Here no script ever is a file on the target: the session's shell reads it from standard input, a step's shell gets it
-as an argument. There is no Windows transport yet, and a rule that needs one is set aside with that reason instead of
-failing at every turn; issue 7 brings the transport and proves the same of PowerShell.
+as an argument. PowerShell, too, reads its script from standard input, by a bootstrap that is the same for every script.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from compliance_agent.adapters.credentials import CredentialReader
+from compliance_agent.adapters.transports.winrm import WinRmOptions, WinRmTransport, arguments
 from compliance_agent.domain.bundle import BundleStep
-from tests.support.cli import cli
 from tests.support.content import execute_here, run_steps
-from tests.support.local_site import LocalSite, a_rule
+from tests.support.wsman_server import start_wsman
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +24,9 @@ def test_the_shell_of_a_step_reads_no_file() -> None:
     assert (result.stdout, result.exit_code) == ("-c", 0)
 
 
-def test_a_rule_that_needs_windows_is_set_aside_and_says_why(tmp_path: Path) -> None:
-    rule = a_rule("TEST-FILE-001", "run_windows_runbook:WIN-FW-001")
-    site = LocalSite(tmp_path, rules=[rule]).write()
-    done = cli("rules", "lint", "-c", str(site.settings), "-o", "json")
-    findings = json.loads(done.stdout)["findings"]
-    assert [(one["rule"], one["message"]) for one in findings] == [
-        (rule["rule_id"], "set aside: no Windows transport yet")
-    ]
-    assert done.returncode == 1
+def test_powershell_reads_no_file(tmp_path: Path) -> None:
+    assert "-File" not in arguments()
+    with start_wsman(tmp_path) as server:
+        with WinRmTransport(WinRmOptions(), CredentialReader()).open(server.target()) as session:
+            assert session.run("echo out", timeout_s=60, output_max_bytes=100).stdout == b"out\n"
+        assert server.actions.count("Send") == 1

@@ -11,24 +11,36 @@ import yaml
 
 from compliance_agent.adapters.runbook_files import load_catalogue
 from compliance_agent.domain.bundle import compile_bundle, parse_bundle
+from compliance_agent.domain.catalogue import Catalogue
 from compliance_agent.domain.observation import HostFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from compliance_agent.domain.bundle import BundleStep, StepResult
-    from compliance_agent.domain.catalogue import Catalogue, CompiledRunbook
+    from compliance_agent.domain.catalogue import CompiledRunbook
     from compliance_agent.domain.runbook import Phase, Resource
 
 REPOSITORY: Final = Path(__file__).parents[2]
 RUNBOOKS: Final = REPOSITORY / "runbooks"
+WINDOWS_RESOURCES: Final = sorted(file.stem for file in (RUNBOOKS / "windows" / "resources").glob("*.yaml"))
 GOLDEN: Final = REPOSITORY / "tests" / "golden" / "runbooks"
 _NONCE: Final = "00112233445566778899aabbccddeeff"
 
 
 def shipped() -> Catalogue:
-    """Return the catalogue of this source tree."""
-    return load_catalogue([RUNBOOKS])
+    """Return the catalogue of this source tree, for Linux."""
+    return load_catalogue([RUNBOOKS / "linux"])
+
+
+def shipped_for_windows() -> Catalogue:
+    """Return the catalogue of this source tree; of its runbooks those for Windows."""
+    whole = load_catalogue([RUNBOOKS])
+    windows = [compiled for compiled in whole if compiled.is_for_windows]
+    host = whole.resource("host")
+    assert host is not None
+    resources = {name: found for name in WINDOWS_RESOURCES if (found := whole.resource(name))}
+    return Catalogue(windows, host, whole.library, resources, resources["windows_host"])
 
 
 @dataclass(frozen=True, slots=True)

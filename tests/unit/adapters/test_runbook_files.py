@@ -129,10 +129,33 @@ def test_an_extra_folder_may_hold_runbooks_and_resources_directly(root: Path, tm
     assert [one.id for one in load_catalogue([root, extra])] == ["LIN-A-001", "LIN-B-001"]
 
 
-def test_runbooks_for_windows_are_left_alone(root: Path) -> None:
-    (root / "windows").mkdir()
-    (root / "windows" / "RB-WIN-001.yaml").write_text("not: read\n")
-    assert len(load_catalogue([root])) == 1
+WINDOWS = """schema: resource/v1
+id: thing
+platforms: [windows]
+description: d
+functions: thing.ps1
+facts: {there: {type: boolean}}
+get: {script: Get-Thing}
+"""
+
+
+def test_a_resource_for_windows_has_the_functions_beside_it(root: Path) -> None:
+    folder = root / "windows" / "resources"
+    folder.mkdir(parents=True)
+    (folder / "thing.yaml").write_text(WINDOWS)
+    (folder / "thing.ps1").write_text("function Get-Thing { @{ there = $true } }\n")
+    resource = load_catalogue([root]).resource("thing")
+    assert resource is not None
+    assert "Get-Thing" in resource.functions
+
+
+@pytest.mark.parametrize("named", ["none.ps1", "../thing.ps1", "thing.txt"])
+def test_functions_that_are_not_beside_it_are_refused(root: Path, named: str) -> None:
+    folder = root / "windows" / "resources"
+    folder.mkdir(parents=True)
+    (folder / "thing.yaml").write_text(WINDOWS.replace("thing.ps1", named))
+    with pytest.raises(InputError):
+        load_catalogue([root])
 
 
 WRONG = [
@@ -140,7 +163,7 @@ WRONG = [
     ("version: 1", "version: 0", ":3:1: version: got 0, need 1 or more"),
     ("severity: high", "severity: hihg", "did you mean high?"),
     ("title: A", "titel: A", "unknown key titel (did you mean title?)"),
-    ("platforms: [linux]", "platforms: [windows]", ":7:1: platforms: a runbook in a folder for Linux must name linux"),
+    ("platforms: [linux]", "platforms: [windows]", "the resource file_mode is for linux alone"),
     ("    - resource: file_mode\n      with: {path: /etc/shadow, mode", "    - resource: file_mood\n      with: {mode",
      ":13:7: detect.steps[0].resource: there is no resource file_mood (did you mean file_mode?)"),
     ("mode: {$param: limit}}\napplies", "mode: 999}\napplies",

@@ -77,7 +77,7 @@ def test_an_id_of_the_settings_file_is_refused_with_its_place(tmp_path: Path) ->
         ({"port": 0}, "got 0, need 1 or more"),
         ({"password": "hunter2"}, "name a file: password_file"),
         ({"id": "a b"}, "need text that matches"),
-        ({"platform": "windows"}, "no Windows transport yet"),
+        ({"platform": "windows", "transport": "ssh"}, "winrm and platform: windows go together"),
     ],
 )
 def test_a_malformed_entry_is_refused_and_changes_nothing(tmp_path: Path, more: dict[str, Any], message: str) -> None:

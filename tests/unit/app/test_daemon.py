@@ -187,7 +187,7 @@ def test_jitter_stays_within_its_share_of_the_interval(seed, jitter):
         rng=Random(seed),  # noqa: S311 - jitter is no secret
         events=Recorder(),
     )
-    assert INTERVAL_S * (1 - jitter) - 1e-9 <= made._interval_s() <= INTERVAL_S * (1 + jitter) + 1e-9
+    assert INTERVAL_S * (1 - jitter) - 1e-9 <= made._interval_s(Target("t", "site")) <= INTERVAL_S * (1 + jitter) + 1e-9
 
 
 @pytest.mark.parametrize(("share", "gap_s"), [(0.0, 5.0), (0.5, 10.0), (1.0, 15.0)])

@@ -220,7 +220,7 @@ WRONG = [
     (REMOTE + "{id: x, host: 'h h', user: u, identity_file: k}\n", "targets[0].host: holds a space"),
     (REMOTE + "{id: x, transport: local, host: h}\n", "targets[0].host: a local target takes no host"),
     (REMOTE + "{id: x, transport: local, become_password_file: p}\n", "without become: sudo"),
-    (REMOTE + "{id: x, host: h, platform: windows}\n", "targets[0].platform: no Windows transport yet"),
+    (REMOTE + "{id: x, host: h, platform: windows, password_file: p}\n", "a target over winrm needs user"),
     (REMOTE + "{id: x, host: h, user: u, identity_file: k, prot: 1}\n", "did you mean port?"),
     (REMOTE + "{id: x, transport: local}\n  - {id: x, transport: local}\n", "targets[1].id: the id x stands twice"),
     (REMOTE + "{id: -x, transport: local}\n", "targets[0].id: got"),
@@ -304,7 +304,7 @@ def test_each_value_has_its_origin(file: Path) -> None:
     assert rows["site_id"] == ("clinic-7", f"{file}:1")
     assert rows["runbooks.modes.LIN-SSH-001"] == ("observe", f"{file}:8")
     assert rows["targets[0].port"] == ("2222", f"{file}:20")
-    assert rows["targets[1].port"] == ("22", "default")
+    assert rows["targets[1].port"] == ("null", "default")
     assert rows["gate.attempts_max"] == ("3", "default")
     assert rows["targets[1].checks.include"] == ("null", "default")
     assert rows["alerts.smtp.starttls"] == ("true", "default")
@@ -322,7 +322,7 @@ def test_managed_targets_follow_those_of_the_file(file: Path) -> None:
     assert settings.targets()[2].identity_file == f"{state}/key"
     rows = {path: (value, origin) for path, value, origin in settings.origins()}
     assert rows["targets[2].id"] == ("added", f"{state}/targets.yaml:3")
-    assert rows["targets[2].port"] == ("22", "default")
+    assert rows["targets[2].port"] == ("null", "default")
 
 
 def test_a_managed_target_with_the_id_of_another_is_refused(file: Path) -> None:

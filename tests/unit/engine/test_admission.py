@@ -57,7 +57,7 @@ def test_a_usable_action_is_admitted(world, text):
         ("run_linux_runbook:AUTO-FIREWALL", "placeholder"),
         ("run_runbook:AUTO-X", "placeholder"),
         ("run_linux_runbook:LIN-ACCT-001", "only detects"),
-        (f"run_windows_runbook:{CHECK}", "no Windows transport yet"),
+        (f"run_windows_runbook:{CHECK}", f"runbook {CHECK} is for linux, not windows"),
         ("restart_service:a b", "no service name"),
         ("restart_service:-x", "no service name"),
         ("restart_service:$(id)", "no service name"),
