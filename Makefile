@@ -18,9 +18,9 @@ run: set-up ## set up, then plan this very machine: read-only, nothing is change
 	2|3) echo "make run: done. (plan exited with $$code: 2 means that something would change, 3 that something is held; make counts both as success.)" ;; \
 	*) exit $$code ;; esac
 
-# Four workers on two CPUs: half of the time tests wait, for servers and for what must not happen.
+# Three workers on two CPUs: much of the time tests wait, for servers and for what must not happen.
 test: set-up-system lint ## set up, lint, type-check, and run every test
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term $(PYTEST)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term $(PYTEST)
 
 lint: set-up-dev ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

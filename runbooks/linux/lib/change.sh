@@ -364,14 +364,14 @@ ca_deadman_timer='
 cd "$1" || exit 1
 trap "" HUP INT QUIT PIPE
 trap ": >now" TERM
-forget() {
+ca_forget() {
   [ -s unit ] && read -r unit <unit || return 0
   rm -f -- "$unit" "${unit%/*}/multi-user.target.wants/${unit##*/}"
 }
 if [ "$2" = boot ]; then
   [ "$(cat boot_id)" != "$(cat /proc/sys/kernel/random/boot_id)" ] || exit 0
   if [ -e confirmed ] || [ -e fired ]; then
-    forget
+    ca_forget
     exit 0
   fi
   mkdir decided 2>/dev/null || :
@@ -390,7 +390,7 @@ CA_SSHD_ARGS=$(cat sshd_args)
 export CA_SSHD_PID CA_SSHD_ARGS
 /bin/sh undo </dev/null >report 2>&1
 : >fired
-forget
+ca_forget
 '
 
 # ca_deadman_arm SECONDS UNDO: have UNDO (a script) run that many seconds from now, whatever becomes of this
