@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from central_command.signing.repository import Bundles
 from central_command.store.served_rules import served_rules
@@ -15,13 +15,9 @@ from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, site_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from central_command.signing.repository import Repository
     from central_command.store.database import Database
-
-_KEPT_VERSIONS: Final = 3
-"""Versions of each role that are held: who began to read an older state can end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,7 @@ class Publisher:
             sites = {site_id: _document(entries) for site_id, entries in rules.sites.items()}
             changed = self.repository.publish(Bundles(fleet, sites), now=now)
             if changed or not self._files:
+                self.repository.prune()
                 self._files = self._load()
             return changed
 
@@ -91,28 +88,14 @@ class Publisher:
     def _load(self) -> dict[str, ServedFile]:
         """Read the repository; replaced as a whole, so that no request sees half of a publication."""
         folder = self.repository.folder
-        paths = [*(folder / "metadata").glob("*.json")]
-        kept = {path for role in {_role(path.name) for path in paths} for path in _newest(paths, role)}
-        names = [f"metadata/{path.name}" for path in sorted(kept)]
-        names += [str(path.relative_to(folder)) for path in sorted((folder / "targets").rglob("*.json"))]
+        paths = [*(folder / "metadata").glob("*.json"), *(folder / "targets").rglob("*.json")]
+        names = sorted(str(path.relative_to(folder)) for path in paths)
         files = {}
         for name in names:
             content = (folder / name).read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()}"'
             files[name] = ServedFile(content, etag, name != "metadata/timestamp.json")
         return files
-
-
-def _role(name: str) -> str:
-    """Return the role of ``N.ROLE.json``; ``timestamp.json`` has no number."""
-    return name.removesuffix(".json").partition(".")[2]
-
-
-def _newest(paths: Sequence[Path], role: str) -> list[Path]:
-    ours = [path for path in paths if _role(path.name) == role]
-    if role in {"", "root"}:  # every root is needed: appliances follow them one by one
-        return ours
-    return sorted(ours, key=lambda path: int(path.name.partition(".")[0]))[-_KEPT_VERSIONS:]
 
 
 def _document(entries: Sequence[Mapping[str, object]]) -> bytes:

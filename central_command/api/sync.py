@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from central_command.api.requests import Services
 
-POLL_AFTER_S: Final = 60
+POLL_AFTER_S: Final = 45
 """What appliances are asked to wait, on average, before they look again; each draws its own time."""
 
 

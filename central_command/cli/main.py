@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
@@ -56,6 +57,7 @@ FOLD_EVERY_S: Final = 1.0
 PUBLISH_EVERY_S: Final = 5.0
 """Longest wait between two looks at what is served; a change that is announced is published at once."""
 _PARTITIONS_EVERY_S: Final = 3_600.0
+_WARN_EVERY_S: Final = 86_400.0
 _log = structlog.get_logger(__name__)
 
 
@@ -203,14 +205,25 @@ def _publish_until(stop: threading.Event, conninfo: str, publisher: Publisher) -
         try:
             with psycopg.connect(conninfo, autocommit=True) as listener:
                 listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-                while not stop.is_set():
-                    if publisher.publish(now=_now()):
-                        _log.info("rules.published")
-                    for _ in listener.notifies(timeout=PUBLISH_EVERY_S, stop_after=1):
-                        pass
-        except (CentralError, psycopg.Error, OSError) as error:
-            _log.error("publish.failed", error=str(error))
+                _publish_on(listener, stop, publisher)
+        except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ends would publish no more, unseen
+            _log.error("publish.failed", error=f"{type(error).__name__}: {str(error).strip()}")
             stop.wait(PUBLISH_EVERY_S)
+
+
+def _publish_on(listener: psycopg.Connection, stop: threading.Event, publisher: Publisher) -> None:
+    warned_s = -math.inf
+    while not stop.is_set():
+        now = _now()
+        if publisher.publish(now=now):
+            _log.info("rules.published")
+        if time.monotonic() - warned_s >= _WARN_EVERY_S:
+            warned_s = time.monotonic()
+            for role, ends in publisher.repository.ending(now=now).items():
+                hint = "central-command keys renew; when it has ended, appliances keep the rules that they have"
+                _log.warning("keys.ending", role=role, ends=ends.isoformat(), hint=hint)
+        for _ in listener.notifies(timeout=PUBLISH_EVERY_S, stop_after=1):
+            pass
 
 
 def _tell(moved: Sequence[tuple[str, Step]]) -> None:

@@ -53,6 +53,9 @@ LIFETIMES: Final = {
 }
 """Of delegated roles: as of targets."""
 
+KEPT_VERSIONS: Final = 3
+"""Versions of each role that are kept: who began to read an older state can end it."""
+
 _T = TypeVar("_T", Root, Targets, Snapshot, Timestamp)
 
 
@@ -154,6 +157,16 @@ def _replace_key(signed: Root | Targets, role: str, key: CryptoSigner) -> None:
     signed.add_key(key.public_key, role)
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """One published state: read once for each publication, however many sites there are."""
+
+    timestamp: Timestamp | None = None
+    timestamp_signers: frozenset[str] = frozenset()
+    snapshot: Snapshot | None = None
+    snapshot_signers: frozenset[str] = frozenset()
+
+
 class Repository:
     """Publishes rules in a folder; one publisher at a time.
 
@@ -192,42 +205,91 @@ class Repository:
             OSError: A file cannot be written; what was published before stays.
 
         """
+        state = self._state()
         versions = {"targets.json": _newest(self.folder, "targets", Targets).version}
         for role in FLEET_ROLES:
             files = {fleet_path(role, channel): bundles.fleet[role][channel] for channel in CHANNELS}
-            versions[f"{role}.json"] = self._publish_role(role, self._keys[role], files, now)
-        for name, version in self._publish_sites(bundles.sites, now).items():
+            versions[f"{role}.json"] = self._publish_role(state, role, self._keys[role], files, now)
+        for name, version in self._publish_sites(state, bundles.sites, now).items():
             versions[f"{name}.json"] = version
-        return self._publish_snapshot(versions, now)
+        return self._publish_snapshot(state, versions, now)
 
-    def _publish_role(self, role: str, key: CryptoSigner, files: Mapping[str, bytes], now: datetime) -> int:
+    def prune(self) -> None:
+        """Remove what no appliance can ask for any more: all but the newest versions of each role, and their files.
+
+        Raises:
+            KeysError: A file of the repository cannot be read.
+            OSError: A file cannot be removed.
+
+        """
+        versions: dict[str, list[int]] = {}
+        for path in (self.folder / "metadata").glob("*.*.json"):
+            version, _, role = path.name.removesuffix(".json").partition(".")
+            versions.setdefault(role, []).append(int(version))
+        named: set[Path] = set()
+        for role, numbers in versions.items():
+            kept = sorted(numbers)
+            if role != "root":  # each root leads to the next
+                kept = kept[-KEPT_VERSIONS:]
+            for number in set(numbers) - set(kept):
+                _file(self.folder, role, number).unlink()
+            if role not in {"root", "targets", "snapshot"}:
+                named.update(path for number in kept for path in self._files_of(role, number))
+        for path in (self.folder / "targets").rglob("*.json"):
+            if path not in named:
+                path.unlink()
+
+    def _files_of(self, role: str, version: int) -> list[Path]:
+        targets, _ = _read(_file(self.folder, role, version), Targets)
+        return [self._target(path, info) for path, info in targets.targets.items()]
+
+    def _target(self, path: str, info: TargetFile) -> Path:
+        folder, _, name = path.rpartition("/")
+        return self.folder / "targets" / folder / f"{info.hashes['sha256']}.{name}"
+
+    def ending(self, *, now: datetime) -> dict[str, datetime]:
+        """Return the roles with offline keys that end soon, and when: only people can sign them anew.
+
+        Raises:
+            KeysError: The repository is incomplete.
+
+        """
+        ends = {
+            "root": _newest(self.folder, "root", Root).expires,
+            "targets": _newest(self.folder, "targets", Targets).expires,
+        }
+        return {role: at for role, at in ends.items() if at - now < LIFETIMES[role] / 4}
+
+    def _publish_role(
+        self, state: _State, role: str, key: CryptoSigner, files: Mapping[str, bytes], now: datetime
+    ) -> int:
         wanted = {path: TargetFile.from_data(path, content, ["sha256"]) for path, content in files.items()}
         for path, content in files.items():
-            folder, _, name = path.rpartition("/")
-            target = self.folder / "targets" / folder / f"{wanted[path].hashes['sha256']}.{name}"
+            target = self._target(path, wanted[path])
             if not target.exists():
                 write_atomically(target, content)
-        old = self._published(role, Targets)
+        old, signers = self._published(state, role, Targets)
         stays = old is not None and old.targets == wanted and not _is_aging(old, "targets", now)
-        if old is not None and stays and self._has_signed(role, old.version, key):
+        if old is not None and stays and key.public_key.keyid in signers:
             return old.version
         new = Targets(expires=_ends("targets", now), targets=wanted) if old is None else _next(old, "targets", now)
         new.targets = wanted
         _store(self.folder, role, new, key)
         return new.version
 
-    def _publish_sites(self, sites: Mapping[str, bytes], now: datetime) -> dict[str, int]:
+    def _publish_sites(self, state: _State, sites: Mapping[str, bytes], now: datetime) -> dict[str, int]:
         """Publish the sites' own rules. A site that once had some keeps its role, empty: a snapshot forgets none."""
         key = self._keys["sites"]
-        old = self._published("sites", Targets)
+        old, signers = self._published(state, "sites", Targets)
         known = set(old.delegations.roles or {}) if old is not None and old.delegations else set()
         contents = {f"site-{site_name(site_id)}": content for site_id, content in sites.items()}
         versions = {}
         for role in sorted(known | set(contents)):
             path = f"sites/{role.removeprefix('site-')}/rules.json"
-            versions[role] = self._publish_role(role, key, {path: contents.get(role, b'{"rules": []}')}, now)
+            files = {path: contents.get(role, b'{"rules": []}')}
+            versions[role] = self._publish_role(state, role, key, files, now)
         is_new = old is None or set(versions) != known or _is_aging(old, "targets", now)
-        if old is None or is_new or not self._has_signed("sites", old.version, key):
+        if old is None or is_new or key.public_key.keyid not in signers:
             new = Targets(expires=_ends("targets", now)) if old is None else _next(old, "targets", now)
             roles = {
                 role: DelegatedRole(role, [], 1, terminating=True, paths=[f"sites/{role.removeprefix('site-')}/*"])
@@ -240,20 +302,18 @@ class Repository:
             old = new
         return {"sites": old.version, **versions}
 
-    def _publish_snapshot(self, versions: Mapping[str, int], now: datetime) -> bool:
-        snapshot, timestamp = self._published("snapshot", Snapshot), self._timestamp()
+    def _publish_snapshot(self, state: _State, versions: Mapping[str, int], now: datetime) -> bool:
+        snapshot, timestamp = state.snapshot, state.timestamp
         wanted = {name: MetaFile(version) for name, version in versions.items()}
         changed = snapshot is None or snapshot.meta != wanted or _is_aging(snapshot, "snapshot", now)
-        changed = changed or not self._has_signed(
-            "snapshot", snapshot.version if snapshot else 0, self._keys["snapshot"]
-        )
+        changed = changed or self._keys["snapshot"].public_key.keyid not in state.snapshot_signers
         if snapshot is None or changed:
             fresh = Snapshot(expires=_ends("snapshot", now)) if snapshot is None else _next(snapshot, "snapshot", now)
             fresh.meta = wanted
             _store(self.folder, "snapshot", fresh, self._keys["snapshot"])
             snapshot = fresh
         stays = timestamp is not None and not changed and not _is_aging(timestamp, "timestamp", now)
-        if stays and _is_signed_by(self.folder / "metadata" / "timestamp.json", self._keys["timestamp"]):
+        if stays and self._keys["timestamp"].public_key.keyid in state.timestamp_signers:
             return False
         later = Timestamp(expires=_ends("timestamp", now)) if timestamp is None else _next(timestamp, "timestamp", now)
         later.snapshot_meta = MetaFile(snapshot.version)
@@ -261,33 +321,22 @@ class Repository:
         write_atomically(self.folder / "metadata" / "timestamp.json", content)
         return True
 
-    def _has_signed(self, role: str, version: int, key: CryptoSigner) -> bool:
-        """Tell whether this version was signed by the key of today: what a replaced key signed is believed no more."""
-        return _is_signed_by(_file(self.folder, role, version), key)
-
-    def _timestamp(self) -> Timestamp | None:
+    def _state(self) -> _State:
+        """Return what is published. A newer file that no timestamp names is what a crash left, and is written over."""
         path = self.folder / "metadata" / "timestamp.json"
-        return _read(path, Timestamp) if path.exists() else None
+        if not path.exists():
+            return _State()
+        timestamp, signers = _read(path, Timestamp)
+        snapshot, by = _read(_file(self.folder, "snapshot", timestamp.snapshot_meta.version), Snapshot)
+        return _State(timestamp, signers, snapshot, by)
 
-    def _published(self, role: str, kind: type[_T]) -> _T | None:
-        """Return the version that is published, ``None`` if there is none.
+    def _published(self, state: _State, role: str, kind: type[_T]) -> tuple[_T | None, frozenset[str]]:
+        """Return the version that is published, and the ids of the keys that signed it.
 
-        A newer file that no timestamp names is what a crash left, and is written over.
+        What a replaced key signed is believed no more, and has to be signed anew.
         """
-        timestamp = self._timestamp()
-        if timestamp is None:
-            return None
-        version = timestamp.snapshot_meta.version
-        if role != "snapshot":
-            meta = _read(_file(self.folder, "snapshot", version), Snapshot).meta.get(f"{role}.json")
-            if meta is None:
-                return None
-            version = meta.version
-        return _read(_file(self.folder, role, version), kind)
-
-
-def _is_signed_by(path: Path, key: CryptoSigner) -> bool:
-    return key.public_key.keyid in Metadata.from_file(str(path)).signatures
+        meta = state.snapshot.meta.get(f"{role}.json") if state.snapshot is not None else None
+        return (None, frozenset()) if meta is None else _read(_file(self.folder, role, meta.version), kind)
 
 
 def _ends(role: str, now: datetime) -> datetime:
@@ -324,16 +373,17 @@ def _newest(folder: Path, role: str, kind: type[_T]) -> _T:
     if not numbers:
         message = f"{folder} holds no {role}"
         raise KeysError(message, hint="make one: central-command keys init FOLDER")
-    return _read(_file(folder, role, max(numbers)), kind)
+    return _read(_file(folder, role, max(numbers)), kind)[0]
 
 
-def _read(path: Path, kind: type[_T]) -> _T:
+def _read(path: Path, kind: type[_T]) -> tuple[_T, frozenset[str]]:
+    """Return what a file of metadata says, and the ids of the keys that signed it."""
     try:
-        signed = Metadata.from_file(str(path)).signed
+        metadata: Metadata[Any] = Metadata.from_file(str(path))
     except (RepositoryError, OSError, ValueError) as error:
         message = f"{path} cannot be read: {error}"
         raise KeysError(message, hint="restore the repository from its backup") from error
-    if not isinstance(signed, kind):
+    if not isinstance(metadata.signed, kind):
         message = f"{path} is no {kind.type}"
         raise KeysError(message, hint="restore the repository from its backup")
-    return signed
+    return metadata.signed, frozenset(metadata.signatures)

@@ -107,23 +107,6 @@ def load_catalogue(paths: Sequence[Path]) -> Catalogue:
     return Catalogue(runbooks, host, library, good, windows_host[0] if windows_host else None)
 
 
-def windows_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the files for Windows that ``load_catalogue`` reads: runbooks and resources, and PowerShell.
-
-    Raises:
-        InputError: A folder cannot be listed.
-
-    """
-    reading = _Reading()
-    folders = [path / "windows" for path in paths if (path / "windows").is_dir()]
-    documents = [
-        file for folder in folders for part in (folder, folder / "resources") for file in _files(reading, part)
-    ]
-    if reading.problems:
-        raise InputError(reading.problems)
-    return documents, [file for folder in folders for file in sorted(folder.glob("*/*.ps1"))]
-
-
 def content_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
     """Return the files that ``load_catalogue`` reads: runbooks, resources, and shell libraries.
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from compliance_agent.adapters.ownership import give_to_owner_of_folder
+from compliance_agent.adapters.whole_file import write_whole
 from compliance_agent.wire.synced_rules import read_bundle, write_bundle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from compliance_agent.wire.synced_rules import SyncedBundle
 
 FOLDER: Final = "synced"
@@ -63,50 +62,23 @@ def write_active(state_dir: Path, bundle: SyncedBundle) -> bool:
             return False
     except FileNotFoundError:
         pass
-    write_file(path, content)
+    write_whole(path, content)
     return True
 
 
 def forget_synced(state_dir: Path) -> None:
-    """Remove what another root signed: rules in force, and what was verified last.
+    """Remove the root and what it signed: rules in force, and what was verified last.
 
     Raises:
         OSError: It cannot be removed.
 
     """
     folder = synced_folder(state_dir)
-    for name in (ACTIVE, CHECKED):
+    for name in (ACTIVE, CHECKED, TRUSTED_ROOT):
         (folder / name).unlink(missing_ok=True)
     for name in ("metadata", "targets"):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-
-
-def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file so that whoever reads it sees the old content or the new one, after a power cut too.
-
-    Raises:
-        OSError: It cannot be written; what was there stays.
-
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            give_to_owner_of_folder(descriptor, path.parent)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +115,4 @@ def write_checked(state_dir: Path, checked: Checked) -> None:
         OSError: It cannot be written.
 
     """
-    write_file(synced_folder(state_dir) / CHECKED, json.dumps(asdict(checked)).encode())
+    write_whole(synced_folder(state_dir) / CHECKED, json.dumps(asdict(checked)).encode())

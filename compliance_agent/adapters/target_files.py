@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from compliance_agent.adapters.input_files import read_input, unreadable
 from compliance_agent.adapters.ownership import give_to_owner_of_folder
+from compliance_agent.adapters.whole_file import write_whole
 from compliance_agent.errors import InputError, InputProblem
 from compliance_agent.wire.located import Located
 from compliance_agent.wire.target_document import read_managed
@@ -145,22 +146,9 @@ def _locked(state_dir: Path) -> Iterator[None]:
 def _write(state_dir: Path, entries: list[Mapping[str, JsonValue]]) -> None:
     """Replace the file as a whole: after a crash there is the old one or the new one."""
     path = managed_targets_path(state_dir)
-    fresh = path.with_name(f".{FILE_NAME}.new")
     text = _HEADER + write_yaml({"targets": list(entries)})
     try:
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        give_to_owner_of_folder(descriptor, state_dir)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(path, text.encode())
     except OSError as error:
         raise InputError([_unwritable(path, error)]) from error
 

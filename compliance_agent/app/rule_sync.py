@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from compliance_agent.adapters.control_plane.exchange import Address
-from compliance_agent.adapters.synced_rules import Checked, read_checked, synced_folder, write_active, write_checked
+from compliance_agent.adapters.synced_rules import (
+    Checked,
+    active_path,
+    read_checked,
+    synced_folder,
+    write_active,
+    write_checked,
+)
 from compliance_agent.domain.uplink import RETRY_AFTER_MAX_S
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ def signed_rules_of(settings: Settings) -> SignedRules | None:
     control_plane = settings.control_plane
     if control_plane is None or settings.state_dir is None or not control_plane.sync_rules:
         return None
-    from compliance_agent.adapters.control_plane.signed_rules import SignedRules  # noqa: PLC0415 - takes 8 MB
+    from compliance_agent.adapters.control_plane.signed_rules import SignedRules  # noqa: PLC0415 - where it is used only
 
     address = Address(control_plane.url, control_plane.ca_file, deadline_s=control_plane.timeout_s)
     folder = synced_folder(settings.state_dir)
@@ -40,8 +47,8 @@ def signed_rules_of(settings: Settings) -> SignedRules | None:
 class Source(Protocol):
     """Where rules come from."""
 
-    def look(self, *, now: datetime) -> Look:
-        """Look whether there are new rules. Never raises."""
+    def look(self, *, now: datetime, whole: bool = False) -> Look:
+        """Look whether there are new rules; ``whole`` also brings those that were seen before. Never raises."""
         ...
 
 
@@ -67,17 +74,21 @@ class RuleSync:
     _wait_s: float = 0.0
     _failures: int = 0
     _trouble: str = ""
+    _is_behind: bool = False
     _written: tuple[Checked, datetime] | None = field(default=None)
 
     def look_if_due(self, now: datetime) -> None:
         """Look for rules where it is time. Never raises."""
         if self._looked_at is not None and abs((now - self._looked_at).total_seconds()) < self._wait_s:
             return
-        look = self.rules.look(now=now)
+        whole = self._is_behind or not active_path(self.state_dir).exists()
+        look = self.rules.look(now=now, whole=whole)
         self._looked_at, self._wait_s = now, self._next_wait_s(look)
         try:
             self.take_up(look, now)
+            self._is_behind = self._is_behind and bool(look.trouble)
         except OSError as error:  # a full disk: what is in force stays, and the next look is a whole one
+            self._is_behind = True
             self._tell(f"{error.filename or 'the rules'} cannot be written: {error.strerror or error}")
 
     def take_up(self, look: Look, now: datetime) -> bool:

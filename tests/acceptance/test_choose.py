@@ -81,6 +81,7 @@ def test_what_a_person_chose_runs_once_and_is_told_as_a_persons_choice(desk) -> 
 def test_a_choice_that_does_not_help_is_rolled_back_and_used_up(desk) -> None:
     desk.choose("TEST-FILE-002")
     assert desk.turn()["outcome"] in {"verify_failed", "failed"}
+    assert PLACE in desk.run("choose", code=2), "it is an open question again"
     assert desk.turn()["outcome"] == "unmatched"
 
 

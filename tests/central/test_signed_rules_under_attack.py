@@ -226,3 +226,34 @@ def test_a_key_that_others_may_read_is_not_used(ceremony) -> None:
     (ceremony.central / "keys" / "synced.pem").chmod(0o640)
     with pytest.raises(KeysError, match="others than its owner may read"):
         Repository(ceremony.central)
+
+
+def test_old_versions_go_and_what_stands_is_whole(appliance, mirror, ceremony) -> None:
+    for number in range(6):
+        rules = document(an_entry(f"N-{number}"))
+        ceremony.publish(bundles(synced_stable=rules, sites={"clinic": rules}))
+    before = ceremony.files()
+    ceremony.repository().prune()
+    left = ceremony.files()
+    assert sorted(path for path in left if ".synced." in path) == [f"metadata/{n}.synced.json" for n in (5, 6, 7)]
+    assert len([path for path in left if path.startswith("targets/synced/") and path.endswith(".stable.json")]) == 3
+    assert len(left) < len(before)
+    mirror.files = left
+    assert "N-5" in rules_in(appliance.look(now=now()))
+
+
+def test_offline_keys_whose_word_ends_are_named_in_time(ceremony) -> None:
+    repository = ceremony.repository()
+    assert repository.ending(now=now()) == {}
+    assert set(repository.ending(now=now() + timedelta(days=25))) == {"targets"}
+    assert set(repository.ending(now=now() + timedelta(days=300))) == {"root", "targets"}
+    renew(ceremony.central, ceremony.offline, now=now() + timedelta(days=25))
+    assert repository.ending(now=now() + timedelta(days=25)) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"nonsense"])
+def test_a_damaged_repository_is_told_with_a_remedy(ceremony, content) -> None:
+    (ceremony.central / "metadata" / "timestamp.json").write_bytes(content)
+    with pytest.raises(KeysError, match="cannot be read") as told:
+        ceremony.publish(SECOND)
+    assert "backup" in told.value.hint

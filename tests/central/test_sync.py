@@ -268,6 +268,24 @@ def test_without_a_fingerprint_an_appliance_says_that_it_takes_no_rules(clinic, 
     assert clinic.rules() == {}
 
 
+def test_enrolling_again_without_rules_forgets_the_root_and_its_rules(clinic, owner) -> None:
+    add_rule(owner, "FLEET-1")
+    clinic.publisher.publish(now=now())
+    clinic.enrol()
+    clinic.sync()
+    assert clinic.rules() == {"FLEET-1": "enabled"}
+    assert clinic.enrol("--no-rules", "--replace").returncode == 0
+    assert clinic.rules() == {}
+    assert "pinned no root" in clinic.sync()["trouble"]
+
+
+def test_a_server_that_signs_no_rules_is_told_to_be_one(clinic) -> None:
+    clinic.services.publisher = None
+    done = clinic.enrol("--root-sha256", "0" * 64)
+    assert (done.returncode, "signs no rules" in done.stderr) == (1, True)
+    assert not clinic.token_file.exists()
+
+
 def test_while_central_command_is_away_the_last_rules_stay_in_force(clinic, owner) -> None:
     add_rule(owner, "FLEET-1")
     clinic.publisher.publish(now=now())
@@ -297,7 +315,7 @@ def test_what_has_not_changed_is_a_304_and_no_stranger_is_answered(clinic) -> No
     credential = clinic.token_file.read_text().strip()
     url = f"{clinic.url}/agent/sync/metadata/timestamp.json"
     first = requests.get(url, headers={"Authorization": f"Bearer {credential}"}, timeout=10)
-    assert (first.status_code, first.headers["Retry-After"]) == (200, "60")
+    assert (first.status_code, first.headers["Retry-After"]) == (200, "45")
     headers = {"Authorization": f"Bearer {credential}", "If-None-Match": first.headers["ETag"]}
     again = requests.get(url, headers=headers, timeout=10)
     assert (again.status_code, again.content) == (304, b"")
@@ -325,6 +343,8 @@ def test_a_look_at_what_has_not_changed_asks_one_thing(clinic, owner) -> None:
     add_rule(owner, "FLEET-1")
     clinic.publisher.publish(now=now())
     look = appliance.look(now=now())
+    assert appliance.look(now=now()).bundle is None
+    assert appliance.look(now=now(), whole=True).bundle == look.bundle, "what could not be kept can be had again"
     assert look.bundle is not None
     assert b"FLEET-1" in look.bundle.files[0].content
 

@@ -30,6 +30,7 @@ from urllib3.exceptions import HTTPError
 from compliance_agent.adapters.control_plane.exchange import bearer, exchange
 from compliance_agent.adapters.http_line import retry_after_s
 from compliance_agent.adapters.synced_rules import TRUSTED_ROOT
+from compliance_agent.adapters.whole_file import sync_folder
 from compliance_agent.domain.serving import CHANNELS, FLEET_ROLES, SYNCED, fleet_path, site_path
 from compliance_agent.errors import CredentialError
 from compliance_agent.wire.synced_rules import SyncedBundle, SyncedFile
@@ -128,14 +129,20 @@ class SignedRules:
     _verified_at: datetime | None = field(default=None)
     _expires: datetime | None = field(default=None)
 
-    def look(self, *, now: datetime) -> Look:
-        """Look whether there are new rules. Never raises: whatever is wrong is told, and what is in force stays."""
+    def look(self, *, now: datetime, whole: bool = False) -> Look:
+        """Look whether there are new rules. Never raises: whatever is wrong is told, and what is in force stays.
+
+        Args:
+            now: The time, UTC.
+            whole: Bring the rules also where they are those that were seen last.
+
+        """
         seen = _Answers()
         try:
             root = (self.folder / TRUSTED_ROOT).read_bytes()
             authorization = bearer(self.token_file)
             with exchange(self.address) as line:
-                if self._is_recent(now) and self._is_unchanged(line, authorization, seen):
+                if not whole and self._is_recent(now) and self._is_unchanged(line, authorization, seen):
                     return Look()
                 bundle = self._refresh(root, _Fetcher(line, authorization, seen))
         except CredentialError as error:
@@ -198,12 +205,13 @@ def _file(updater: Updater, role: str, path: str) -> SyncedFile | None:
 
 def _flush(folder: Path) -> None:
     """See that what is verified outlives a power cut: who forgets versions can be shown old ones."""
-    for path in (*folder.glob("*.json"), folder):
+    for path in folder.glob("*.json"):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    sync_folder(folder)
 
 
 _REFUSALS: Final = (

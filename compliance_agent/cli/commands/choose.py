@@ -13,6 +13,7 @@ from compliance_agent.cli.output import Format, format_option, print_json, print
 from compliance_agent.cli.spans import term_of
 from compliance_agent.domain.gate.words import when
 from compliance_agent.domain.outcome import OutcomeKind
+from compliance_agent.domain.rule import CHOSEN
 from compliance_agent.errors import ComplianceAgentError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def command(
 def _incident(agent: Agent, target_id: str, check_id: str) -> OpenIncident:
     for one in agent.store.open_incidents():
         if (one.site_id, one.target_id, one.check_id) == (agent.settings.site_id, target_id, check_id):
-            if one.outcome_kind is not OutcomeKind.UNMATCHED:
+            if not _is_open_question(one):
                 state = f"{one.outcome_kind or 'not judged yet'}" + (f" (rule {one.rule_id})" if one.rule_id else "")
                 raise ComplianceAgentError(
                     f"{target_id}/{check_id} is {state}: {one.outcome_reason or 'no turn has ended yet'}",
@@ -79,6 +80,11 @@ def _incident(agent: Agent, target_id: str, check_id: str) -> OpenIncident:
     raise ComplianceAgentError(
         f"no incident of {check_id} is open on {target_id}", hint="compliance-agent choose lists what waits"
     )
+
+
+def _is_open_question(incident: OpenIncident) -> bool:
+    """Tell whether no rule answers it: neither yet, nor after a choice that came to nothing."""
+    return incident.outcome_kind is OutcomeKind.UNMATCHED or incident.rule_id == CHOSEN
 
 
 def _fitting(agent: Agent, runbook_id: str) -> str:
@@ -117,9 +123,7 @@ def _list(config: Path | None, output: str) -> int:
         rows = [
             _row(agent, one, chosen.get((one.target_id, one.check_id)))
             for one in agent.store.open_incidents()
-            if one.site_id == agent.settings.site_id
-            and one.target_id in shown
-            and one.outcome_kind is OutcomeKind.UNMATCHED
+            if one.site_id == agent.settings.site_id and one.target_id in shown and _is_open_question(one)
         ]
     if output == Format.JSON:
         print_json({"incidents": list(rows)})

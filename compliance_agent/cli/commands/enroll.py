@@ -56,6 +56,11 @@ def command(
             f"the token is for the site {enrolled.site_id}, these settings are for {settings.site_id}",
             hint="nothing was written; mend site_id, or ask for a token of this site",
         )
+    if wanted and not enrolled.trusted_root:
+        raise ComplianceAgentError(
+            "the control plane signs no rules (it was started without --signing)",
+            hint="nothing was written: ask for a new token, and enrol with --no-rules or when it does",
+        )
     if wanted and enrolled.fingerprint != wanted:
         raise ComplianceAgentError(
             f"the control plane's root is {enrolled.fingerprint}, not {wanted}",
@@ -111,17 +116,17 @@ def _enrol(settings: Settings, control_plane: ControlPlaneSettings, token: str) 
 
 def _keep(settings: Settings, control_plane: ControlPlaneSettings, enrolled: Enrolled, *, pin: bool) -> None:
     """Write the root first: with a root alone nobody is asked, and enrolling again mends it."""
-    from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, forget_synced, synced_folder, write_file
+    from compliance_agent.adapters.synced_rules import TRUSTED_ROOT, forget_synced, synced_folder
+    from compliance_agent.adapters.whole_file import write_whole
 
     assert settings.state_dir is not None  # noqa: S101 - looked at before
     try:
+        path = synced_folder(settings.state_dir) / TRUSTED_ROOT
+        if not (pin and path.exists() and path.read_bytes() == enrolled.trusted_root):
+            forget_synced(settings.state_dir)  # what another root signed is believed no more
         if pin:
-            folder = synced_folder(settings.state_dir)
-            path = folder / TRUSTED_ROOT
-            if not path.exists() or path.read_bytes() != enrolled.trusted_root:
-                forget_synced(settings.state_dir)  # what another root signed is believed no more
-                write_file(path, enrolled.trusted_root)
-        write_file(Path(control_plane.token_file), enrolled.credential.encode() + b"\n")
+            write_whole(path, enrolled.trusted_root)
+        write_whole(Path(control_plane.token_file), enrolled.credential.encode() + b"\n")
     except OSError as error:
         raise ComplianceAgentError(
             f"{error.filename or control_plane.token_file} cannot be written: {error.strerror}",

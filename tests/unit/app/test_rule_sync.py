@@ -35,9 +35,11 @@ class Answers:
     def __init__(self, *looks: Look) -> None:
         self.looks = list(looks)
         self.asked_at: list[datetime] = []
+        self.whole: list[bool] = []
 
-    def look(self, *, now: datetime) -> Look:
+    def look(self, *, now: datetime, whole: bool = False) -> Look:
         self.asked_at.append(now)
+        self.whole.append(whole)
         return self.looks.pop(0) if self.looks else Look()
 
 
@@ -110,17 +112,23 @@ def test_trouble_leaves_the_time_of_the_last_good_look(tmp_path) -> None:
 
 
 def test_a_disk_that_is_full_changes_nothing_and_is_told(tmp_path, monkeypatch) -> None:
-    sync, _, events = a_sync(tmp_path, Look(a_bundle(1, "ONE")), Look(a_bundle(2, "TWO")))
+    second = Look(a_bundle(2, "TWO"))
+    sync, answers, events = a_sync(tmp_path, Look(a_bundle(1, "ONE")), second, second)
     sync.look_if_due(NOON)
 
     def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device", "active.json")
 
-    monkeypatch.setattr("compliance_agent.adapters.synced_rules.os.fsync", full)
+    monkeypatch.setattr("compliance_agent.adapters.whole_file.os.fsync", full)
     sync.look_if_due(NOON + timedelta(seconds=60))
     assert read_active(tmp_path) == a_bundle(1, "ONE")
     assert events.names() == ["rules.synced", "rules.sync_failed"]
     assert [path.name for path in active_path(tmp_path).parent.iterdir() if path.name.startswith(".new")] == []
+    monkeypatch.undo()
+    for seconds in (120, 180):
+        sync.look_if_due(NOON + timedelta(seconds=seconds))
+    assert answers.whole == [True, False, True, False], "what could not be written is asked for again, once"
+    assert read_active(tmp_path) == a_bundle(2, "TWO")
 
 
 @pytest.fixture
