@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.central_load import WRITERS, alone, fill, make_database, promotions, race
+from benchmarks.page import rewrite
 from central_command.postgres.server import PostgresServer, find_sources
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from benchmarks.central_load import Race
 
 PARTS: Final = ("ingest", "flat", "start", "promotion", "sync")
-PAGE: Final = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
-BEGIN, END = "<!-- bench-central: begin -->", "<!-- bench-central: end -->"
 _SIZES: Final = (100, 500)
 
 
@@ -248,11 +247,7 @@ def show(results: Results) -> None:
 
 def write_docs(results: Results) -> None:
     """Rewrite the marked block of docs/PERFORMANCE.md."""
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE.name} has no block between {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    rewrite("bench-central", markdown(results))
 
 
 def _parts(text: str) -> tuple[str, ...]:

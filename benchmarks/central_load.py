@@ -12,17 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg import sql
 
 from central_command.flywheel.promotion import PromotionPolicy
 from central_command.flywheel.stages import StagePolicy
 from central_command.store.catalogue import read_runbooks, store_runbooks
 from central_command.store.counts import differences
 from central_command.store.fold import DURABLE_AFTER, fold
-from central_command.store.migrate import migrate
 from central_command.store.promoter import Promoter
-from central_command.store.telemetry import INGEST, Execution, keep_partitions
+from central_command.store.telemetry import INGEST
 from compliance_agent.adapters.runbook_files import builtin_runbooks_path
+from tests.support import central
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from central_command.postgres.server import PostgresServer
     from central_command.store.folded import Folded
+    from central_command.store.telemetry import Execution
 
 WRITERS: Final = 8
 RULES: Final = 50
@@ -61,62 +61,29 @@ _FILL_STEP: Final = 500_000
 
 def make_database(server: PostgresServer, name: str) -> str:
     """Make a database as a server finds it that has just been set up, with fifty rules; return how to reach it."""
-    with server.connect() as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    conninfo = psycopg.conninfo.make_conninfo(server.conninfo, dbname=name)
-    migrate(conninfo)
+    conninfo = central.make_database(server, name, now=NOW)
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        keep_partitions(connection, now=NOW)
         store_runbooks(connection, read_runbooks(builtin_runbooks_path()))
         for number in range(RULES):
-            connection.execute(
-                "INSERT INTO l1_rules (site_id, rule_id, incident_pattern, action, runbook_id, source, stage,"
-                " stage_since) VALUES ('*', %s, '{\"check_id\": \"LIN-SSH-001\"}',"
-                " 'run_linux_runbook:LIN-SSH-001', 'LIN-SSH-001', 'synced', 'enabled', %s)",
-                (f"RULE-{number}", NOW - timedelta(days=30)),
-            )
+            central.add_rule(connection, f"RULE-{number}", stage_since=NOW - timedelta(days=30))
         for number in range(WRITERS):
-            add_appliance(connection, f"clinic-{number}")
+            central.add_site(connection, f"clinic-{number}", "a")
     return conninfo
 
 
-def add_appliance(connection: psycopg.Connection, site_id: str) -> None:
-    """Add a site with one appliance, ``a``, that has reported all that it did."""
-    connection.execute("INSERT INTO sites (site_id) VALUES (%s)", (site_id,))
-    connection.execute(
-        "INSERT INTO appliances (site_id, appliance_id, reported_until) VALUES (%s, 'a', 'infinity')", (site_id,)
-    )
-
-
 def an_execution(number: int, *, at: datetime = NOW, **changes: Any) -> Execution:  # noqa: ANN401 - of its fields
-    """Return a report with this number; without an appliance's help no two have one id."""
-    execution_id = uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | number)
-    values: dict[str, Any] = {
+    """Return a report with this number; no two have one id."""
+    execution_id = central.uuid7(at, number)
+    mine: dict[str, Any] = {
         "execution_id": execution_id,
-        "ended_at": at,
-        "outcome": "remediated",
-        "success": True,
-        "level": "L1",
-        "rule_id": f"RULE-{number % RULES}",
-        "runbook_id": "LIN-SSH-001",
-        "runbook_digest": "ab" * 32,
-        "action": "run_linux_runbook:LIN-SSH-001",
-        "target_id": f"server-{number % 40}",
-        "check_id": "LIN-SSH-001",
-        "incident_type": "ssh_config",
-        "platform": "linux",
-        "distro": "debian",
-        "severity": "high",
-        "incident_id": f"incident-{number}",
-        "fingerprint": f"fingerprint-{number}",
-        "opened_at": at - timedelta(minutes=1),
         "attempt_id": execution_id,
-        "begun_at": at - timedelta(seconds=30),
-        "undoes": None,
-        "reason": "done",
+        "ended_at": at,
+        "opened_at": at - timedelta(minutes=1),
+        "rule_id": f"RULE-{number % RULES}",
+        "target_id": f"server-{number % 40}",
+        "fingerprint": f"fingerprint-{number}",
     }
-    return Execution(**(values | changes))
+    return central.execution(**(mine | changes))
 
 
 def batches_of(seed: int, rows: int, size: int) -> Iterator[list[list[Any]]]:
@@ -278,7 +245,7 @@ def promotions(conninfo: str, *, patterns: int) -> list[float]:
         later = NOW + DURABLE_AFTER + timedelta(seconds=1)
         _drain(connection, later)  # what other measurements left lasts by then, and is none of ours
         for number in range(12):
-            add_appliance(connection, f"learning-{number}")
+            central.add_site(connection, f"learning-{number}", "a")
         for place, (runbook_id,) in enumerate(runbooks):
             for number in range(12):
                 part = [

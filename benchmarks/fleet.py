@@ -31,15 +31,14 @@ from benchmarks.fleet_checks import COUNT, write_work
 from benchmarks.fleet_plot import svg
 from benchmarks.fleet_report import OURS, TITLES, Cell, Kept, Results, markdown, rows
 from benchmarks.fleet_servers import CpuGroup, enter_own_network, servers
+from benchmarks.page import PAGE, rewrite
 
 if TYPE_CHECKING:
     from benchmarks.fleet_servers import Fleet
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAGE: Final = ROOT / "docs" / "PERFORMANCE.md"
 PLOT: Final = ROOT / "docs" / "fleet.svg"
 PEERS_PYTHON: Final = ROOT / ".venv-fleet" / "bin" / "python"
-BEGIN, END = "<!-- bench-fleet: begin -->", "<!-- bench-fleet: end -->"
 SIZES: Final = (10, 50, 100, 300)
 IDLE_CONNECTIONS: Final = 200
 _SLOW: Final = {"ansible-shell", "ansible-raw", "ours-connections", "ours-execs"}
@@ -164,12 +163,8 @@ def show(results: Results) -> None:
 
 def write_docs(results: Results) -> None:
     """Rewrite the plot and the marked block of docs/PERFORMANCE.md."""
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE.name} has no block between {BEGIN} and {END}")
     PLOT.write_text(svg(results))
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    rewrite("bench-fleet", markdown(results))
     say(f"written: docs/{PAGE.name} and docs/{PLOT.name}")
 
 

@@ -31,6 +31,7 @@ from benchmarks.matching_measure import PASSES_MAX, PASSES_MIN, Cell, forms_of, 
 from benchmarks.matching_peers import PEERS
 from benchmarks.matching_plot import svg
 from benchmarks.matching_report import Results, markdown, remarks, tables
+from benchmarks.page import PAGE, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
     from benchmarks.matching_engines import Engine
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAGE: Final = ROOT / "docs" / "PERFORMANCE.md"
 PLOT: Final = ROOT / "docs" / "matching.svg"
-BEGIN, END = "<!-- bench-matching: begin -->", "<!-- bench-matching: end -->"
 
 ENGINES: Final = {engine.key: engine for engine in (*OWN, *PEERS)}
 SIZES: Final = {"w": (20, 200, 2_000, 20_000), "h": (200, 2_000, 20_000)}
@@ -117,13 +116,8 @@ def show(results: Results) -> None:
 
 def write_docs(results: Results) -> None:
     """Rewrite the plot and the marked block of docs/PERFORMANCE.md."""
-    text = PAGE.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE.name} has no block between {BEGIN} and {END}")
     PLOT.write_text(svg(results))
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    rewrite("bench-matching", markdown(results))
     say(f"written: docs/{PAGE.name} and docs/{PLOT.name}")
 
 

@@ -25,15 +25,15 @@ NOW: Final = datetime(2026, 3, 15, 12, tzinfo=UTC)
 _numbers = itertools.count()
 
 
-def make_database(server: PostgresServer, name: str) -> str:
-    """Make a database with this release's tables and the partitions around ``NOW``; return how to reach it."""
+def make_database(server: PostgresServer, name: str, *, now: datetime = NOW) -> str:
+    """Make a database with this release's tables and the partitions around ``now``; return how to reach it."""
     with server.connect() as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     conninfo = psycopg.conninfo.make_conninfo(server.conninfo, dbname=name)
     migrate(conninfo)
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        keep_partitions(connection, now=NOW)
+        keep_partitions(connection, now=now)
     return conninfo
 
 
