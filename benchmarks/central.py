@@ -87,29 +87,27 @@ def say(text: str) -> None:
 
 
 def ingest(server: PostgresServer, options: argparse.Namespace) -> list[Line]:
-    """Eight writers, fifty rules in any order: with exact counters and deduplication, and without counters."""
+    """Eight writers, fifty rules in any order, deduplicated: without counters, counted, and counted and folded at once."""
     lines = []
     for size in _SIZES:
-        counted: list[Race] = []
-        plain: list[Race] = []
+        runs: dict[str, list[Race]] = {"plain": [], "counted": [], "folded": []}
         for number in range(options.rounds):
-            for is_counted, into in ((True, counted), (False, plain)):
+            for kind, into in runs.items():
                 conninfo = make_database(server, "ingest")
-                one = race(conninfo, size=size, rows=options.rows_a_writer, counted=is_counted)
-                into.append(one)
-                name = "counted" if is_counted else "without counters"
-                say(f"ingest, batches of {size}, round {number + 1}, {name}: {one.rows_a_second:,.0f} rows a second")
-        ours = statistics.median(one.rows_a_second for one in counted)
-        bare = statistics.median(one.rows_a_second for one in plain)
+                counted, folded = kind != "plain", kind == "folded"
+                into.append(race(conninfo, size=size, rows=options.rows_a_writer, counted=counted, folded=folded))
+                rate = into[-1].rows_a_second
+                say(f"ingest, batches of {size}, round {number + 1}, {kind}: {rate:,.0f} rows a second")
+        rates = {kind: statistics.median(one.rows_a_second for one in found) for kind, found in runs.items()}
+        all_counted = [*runs["counted"], *runs["folded"]]
         what = f"{WRITERS} writers, batches of {size}"
         lines += [
-            Line(f"{what}: rows a second, counted and folded meanwhile", ours),
-            Line(f"{what}: rows a second, without counters", bare),
-            Line(f"{what}: counted, times without counters", ours / bare, 0.9),
-            Line(f"{what}: deadlocks", sum(one.deadlocks for one in counted), 0, at_least=False),
-            Line(f"{what}: new rows of a replayed batch", sum(one.replayed for one in counted), 0, at_least=False),
-            Line(f"{what}: rules that differ from a recount", sum(one.wrong for one in counted), 0, at_least=False),
-            Line(f"{what}: seconds until all was folded", max(one.drain_s for one in counted)),
+            Line(f"{what}: rows a second, without counters", rates["plain"]),
+            Line(f"{what}: counted, times without counters", rates["counted"] / rates["plain"], 0.9),
+            Line(f"{what}: counted, and folded meanwhile on the same CPUs, times", rates["folded"] / rates["plain"]),
+            Line(f"{what}: deadlocks", sum(one.deadlocks for one in all_counted), 0, at_least=False),
+            Line(f"{what}: new rows of a replayed batch", sum(one.replayed for one in all_counted), 0, at_least=False),
+            Line(f"{what}: rules that differ from a recount", sum(one.wrong for one in all_counted), 0, at_least=False),
         ]
     return lines
 
@@ -141,6 +139,7 @@ def flat(server: PostgresServer, options: argparse.Namespace) -> list[Line]:
         ]
     if "promotion" in options.only:
         later = promotions(conninfo, patterns=options.patterns)
+        say("fold to stored rule, ms: " + ", ".join(f"{one * 1000:.0f}" for one in later))
         lines += [
             Line("fold to stored rule, empty table: ms, p95", _p95(promoted) * 1000, 100, at_least=False),
             Line(f"fold to stored rule, {already:,} rows: ms, p95", _p95(later) * 1000, 100, at_least=False),

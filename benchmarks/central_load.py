@@ -126,8 +126,17 @@ class Race:
     wrong: int
 
 
-def race(conninfo: str, *, size: int, rows: int, counted: bool) -> Race:
-    """Have eight writers send ``rows`` reports each, ``size`` at once; with ``counted`` a folder runs meanwhile."""
+def race(conninfo: str, *, size: int, rows: int, counted: bool, folded: bool = False) -> Race:
+    """Have eight writers send ``rows`` reports each, ``size`` at once.
+
+    Args:
+        conninfo: A database of ``make_database``.
+        size: Reports of one batch.
+        rows: Reports of each writer.
+        counted: Whether each statement says what is new; then all is folded, and compared with a recount.
+        folded: Whether that is done while they write, on the same CPUs, or after them.
+
+    """
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(WRITERS + 1), context.Queue()
     writers = [
@@ -138,7 +147,7 @@ def race(conninfo: str, *, size: int, rows: int, counted: bool) -> Race:
         writer.start()
     stop = threading.Event()
     folder = threading.Thread(target=_fold_on, args=(conninfo, stop))
-    if counted:
+    if folded:
         folder.start()
     barrier.wait()
     started = time.perf_counter()
@@ -148,8 +157,9 @@ def race(conninfo: str, *, size: int, rows: int, counted: bool) -> Race:
         writer.join()
     stop.set()
     wrong, drain_s = 0, 0.0
-    if counted:
+    if folded:
         folder.join()
+    if counted:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             _drain(connection)
             drain_s = time.perf_counter() - started - took

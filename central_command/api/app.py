@@ -28,11 +28,11 @@ def make_app(services: Services) -> Starlette:
     """Return the application. Machine routes know no cookie, so there is nothing to forge across sites."""
     app = Starlette(
         routes=[
+            Route("/agent/sync/{path:path}", sync.sync, methods=["GET"]),  # first: what is asked most
             Route("/agent/enroll", enrolment.enroll, methods=["POST"]),
             Route("/agent/telemetry", reports.telemetry, methods=["POST"]),
             Route("/agent/evidence", reports.evidence_entries, methods=["POST"]),
             Route("/agent/checkin", reports.checkin, methods=["POST"]),
-            Route("/agent/sync/{path:path}", sync.sync, methods=["GET"]),
             Route("/health", _health, methods=["GET"]),
         ],
         exception_handlers={

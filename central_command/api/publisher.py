@@ -28,12 +28,14 @@ class ServedFile:
         content: Its bytes.
         etag: Quoted SHA-256 of them.
         is_immutable: Whether its name is never given to other bytes.
+        site: Name of the only site that may have it; empty for everybody.
 
     """
 
     content: bytes
     etag: str
     is_immutable: bool
+    site: str = ""
 
 
 @dataclass(slots=True)
@@ -77,13 +79,10 @@ class Publisher:
 
     def file(self, path: str, *, site_id: str) -> ServedFile | None:
         """Return a published file; ``None`` where there is none, or where it is another site's."""
-        name = path.rpartition("/")[2]
-        own = site_name(site_id)
-        if ".site-" in name and name.partition(".site-")[2] != f"{own}.json":
-            return None
-        if path.startswith("targets/sites/") and not path.startswith(f"targets/sites/{own}/"):
-            return None
-        return self._files.get(path)
+        file = self._files.get(path)
+        if file is None or not file.site or file.site == site_name(site_id):
+            return file
+        return None
 
     def _load(self) -> dict[str, ServedFile]:
         """Read the repository; replaced as a whole, so that no request sees half of a publication."""
@@ -94,8 +93,15 @@ class Publisher:
         for name in names:
             content = (folder / name).read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()}"'
-            files[name] = ServedFile(content, etag, name != "metadata/timestamp.json")
+            files[name] = ServedFile(content, etag, name != "metadata/timestamp.json", _site_of(name))
         return files
+
+
+def _site_of(path: str) -> str:
+    """Return the name of the site whose file this is: ``N.site-NAME.json``, ``targets/sites/NAME/...``."""
+    if path.startswith("targets/sites/"):
+        return path.split("/")[2]
+    return path.removesuffix(".json").partition(".site-")[2]
 
 
 def _document(entries: Sequence[Mapping[str, object]]) -> bytes:

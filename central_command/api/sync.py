@@ -29,13 +29,16 @@ async def sync(request: Request) -> Response:
     file = services.publisher.file(path, site_id=caller.site_id)
     if file is None:
         raise Problem(HTTPStatus.NOT_FOUND, "there is no such file")
-    headers = {
-        "ETag": file.etag,
-        "Cache-Control": "private, max-age=31536000, immutable" if file.is_immutable else "private, no-cache",
-        "Vary": "Authorization",
-    }
-    if not file.is_immutable:
-        headers["Retry-After"] = str(POLL_AFTER_S)
-    if file.etag in [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]:
+    headers = {"ETag": file.etag, "Vary": "Authorization"}
+    if file.is_immutable:
+        headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    else:
+        headers |= {"Cache-Control": "private, no-cache", "Retry-After": str(POLL_AFTER_S)}
+    if _has(request.headers.get("if-none-match", ""), file.etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(file.content, media_type="application/json", headers=headers)
+
+
+def _has(given: str, etag: str) -> bool:
+    """Tell whether ``If-None-Match`` names this one (RFC 9110, section 13.1.2: compared weakly)."""
+    return given == etag or etag in [one.strip().removeprefix("W/") for one in given.split(",")]
