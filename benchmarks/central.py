@@ -87,7 +87,7 @@ def say(text: str) -> None:
 
 
 def ingest(server: PostgresServer, options: argparse.Namespace) -> list[Line]:
-    """Eight writers, fifty rules in any order, deduplicated: without counters, counted, and counted and folded at once."""
+    """Eight writers, fifty rules in any order, deduplicated: plain, counted, and counted while the fold runs."""
     lines = []
     for size in _SIZES:
         runs: dict[str, list[Race]] = {"plain": [], "counted": [], "folded": []}
